@@ -1,0 +1,71 @@
+"""Read and write audio files."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy import signal
+
+from training.errors import InputError
+from training.files import written_aside
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Mono audio. `samples`: float32 [frames], full scale is +-1."""
+
+    samples: np.ndarray
+    sample_rate_hz: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.sample_rate_hz
+
+    def at_rate(self, sample_rate_hz: int) -> "Audio":
+        """The same audio, resampled by a linear-phase polyphase filter where its rate is another."""
+        if self.sample_rate_hz == sample_rate_hz:
+            return self
+        common = math.gcd(self.sample_rate_hz, sample_rate_hz)
+        resampled = signal.resample_poly(self.samples, sample_rate_hz // common, self.sample_rate_hz // common)
+        return Audio(np.asarray(resampled, np.float32), sample_rate_hz)
+
+
+def read(path: Path) -> Audio:
+    """Read a mono WAV or FLAC file of any PCM or float format.
+
+    Raises InputError when the file is missing, is not audio, is empty, has several channels that differ, or holds
+    NaN or infinity. A file whose channels are all the same is taken as mono.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        samples, sample_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(f"{path}: not a WAV or FLAC file that can be read") from error
+    if not len(samples):
+        raise InputError(f"{path}: holds no audio")
+    if not np.isfinite(samples).all():
+        frame = int(np.argwhere(~np.isfinite(samples))[0][0])
+        raise InputError(f"{path}: holds NaN or infinity, first at {frame / sample_rate_hz:.3f} s")
+    if samples.shape[1] > 1 and not (samples == samples[:, :1]).all():
+        raise InputError(f"{path}: has {samples.shape[1]} channels that differ; export it as mono")
+    return Audio(np.ascontiguousarray(samples[:, 0]), sample_rate_hz)
+
+
+def require_writable(path: Path) -> None:
+    """Raise InputError when `write` would refuse `path` for its suffix: to know before the work, not after."""
+    if Path(path).suffix.lower() not in (".wav", ".flac"):
+        raise InputError(f"{path}: audio is written as .wav or .flac")
+
+
+def write(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
+    """Write mono `samples` (float [frames], clipped to +-1) as 24-bit WAV or FLAC, by the suffix of `path`."""
+    require_writable(path)
+    with written_aside(path) as scratch:
+        try:
+            soundfile.write(scratch, np.clip(samples, -1.0, 1.0 - 2.0**-23), sample_rate_hz, subtype="PCM_24")
+        except soundfile.LibsndfileError as error:
+            raise OSError(None, str(error)) from error

@@ -1,0 +1,426 @@
+"""The training loop: truncated back-propagation, validation, checkpoints, resume."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from training import losses, model_file
+from training.capture import SAMPLE_RATE_HZ, Capture, Pair
+from training.errors import InputError
+from training.files import written_aside
+from training.memory import keep_freed_memory
+from training.model_file import Model
+from training.plot import write_training_plot
+from training.recurrent import RecurrentNetwork, detached
+
+CHECKPOINT_FORMAT = 1
+VALIDATIONS = 40
+MAXIMUM_STEPS_BETWEEN_VALIDATIONS = 1000
+VALIDATION_RUN_IN_FRAMES = SAMPLE_RATE_HZ // 2
+SPEED_MEASUREMENT_S = 4.0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that decides, with the data, what comes out of a training; the defaults are the recipe of `Trainer`.
+
+    model: 'lstm-N' or 'gru-N'.
+    steps: updates of the weights, rounded up to whole draws.
+    minutes: if given, `steps` follows from the speed measured at the start.
+    stft_weight: of the multi-resolution STFT loss, 0 for none.
+    patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
+    that falls over the whole schedule most of the gain comes at its end.
+    """
+
+    model: str = "lstm-20"
+    steps: int = 12000
+    minutes: float | None = None
+    seed: int = 0
+    stft_weight: float = 0.0
+    patience: int = 0
+    learning_rate: float = 0.01
+    warm_up_steps: int = 50
+    streams: int = 32
+    run_in_frames: int = 1024
+    segment_frames: int = 1024
+    segments_per_draw: int = 8
+    gradient_norm: float = 1.0
+    adam_beta2: float = 0.99
+
+    @property
+    def steps_between_validations(self) -> int:
+        """About 40 validations a training, in whole draws, so that a checkpoint never falls inside one."""
+        wanted = min(self.steps // VALIDATIONS, MAXIMUM_STEPS_BETWEEN_VALIDATIONS)
+        return max(1, wanted // self.segments_per_draw) * self.segments_per_draw
+
+    def learning_rate_at(self, step: int) -> float:
+        """A linear rise over the warm-up, then half a cosine down to a hundredth at the last step."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps) * (0.01 + 0.99 * cosine)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Stretches of audio that are played side by side. audio, target: [streams, frames]; knobs: [streams, knobs]."""
+
+    audio: torch.Tensor
+    target: torch.Tensor
+    knobs: torch.Tensor
+
+
+class TrainingPart:
+    """The training parts of all pairs end to end, from which random stretches of `frames` are drawn."""
+
+    def __init__(self, pairs: tuple[Pair, ...], frames: int, device: torch.device) -> None:
+        def joined(parts: list[np.ndarray]) -> torch.Tensor:
+            return torch.from_numpy(np.concatenate(parts)).to(device)
+
+        self.frames = frames
+        self.audio = joined([pair.input[: pair.validation_start] for pair in pairs])
+        self.target = joined([pair.target[: pair.validation_start] for pair in pairs])
+        self.knobs = torch.tensor([pair.positions for pair in pairs], dtype=torch.float32, device=device)
+        lengths = torch.tensor([pair.validation_start for pair in pairs])
+        starts = lengths - frames + 1
+        self.first_frame = torch.cumsum(lengths, 0) - lengths
+        self.first_choice = torch.cumsum(starts, 0) - starts
+        self.choices = int(starts.sum())
+
+    def draw(self, streams: int, generator: torch.Generator) -> Streams:
+        """Draw `streams` stretches, every one in the data as likely as any other."""
+        choice = torch.randint(self.choices, (streams,), generator=generator)
+        pair = torch.searchsorted(self.first_choice, choice, right=True) - 1
+        start = self.first_frame[pair] + choice - self.first_choice[pair]
+        index = (start[:, None] + torch.arange(self.frames)).to(self.audio.device)
+        return Streams(self.audio[index], self.target[index], self.knobs[pair.to(self.knobs.device)])
+
+
+def validation_streams(pair: Pair, device: torch.device) -> Streams:
+    """The validation part of a pair as streams of about a second, each after half a second of run-in.
+
+    Side by side they take a fifteenth of the time that one stream would; the run-in brings the state to where it would
+    have been. `target` leaves the run-in out.
+    """
+    kept = len(pair.input) - pair.validation_start
+    count = max(1, kept // SAMPLE_RATE_HZ)
+    frames = kept // count
+    starts = [pair.validation_start + stream * frames for stream in range(count)]
+    audio = np.stack([pair.input[start - VALIDATION_RUN_IN_FRAMES : start + frames] for start in starts])
+    target = np.stack([pair.target[start : start + frames] for start in starts])
+    knobs = torch.tensor([pair.positions] * count, dtype=torch.float32)
+    return Streams(torch.from_numpy(audio).to(device), torch.from_numpy(target).to(device), knobs.to(device))
+
+
+def play(network: RecurrentNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
+    """Play whole streams from a zero state without gradients, a chunk at a time. Returns [streams, frames]."""
+    outputs, state = [], None
+    with torch.no_grad():
+        for chunk in streams.audio.split(chunk_frames, dim=1):
+            output, state = network(chunk, streams.knobs, state)
+            outputs.append(output)
+    return torch.cat(outputs, dim=1)
+
+
+class Trainer:
+    """One training: everything that changes from step to step, so that `state` can be stored and set.
+
+    The recipe: `streams` random stretches at a time; the network runs in over the first `run_in_frames`, then each
+    `segment_frames` give one update, and the state is carried over to the next as a constant. Adam without weight
+    decay, the gradient clipped to a norm of 1, the learning rate of `TrainingConfig.learning_rate_at`.
+    """
+
+    def __init__(self, capture: Capture, config: TrainingConfig, device: torch.device) -> None:
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = RecurrentNetwork.from_name(config.model, len(capture.knobs)).to(device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, config.adam_beta2))
+        self.loss = losses.Loss(config.stft_weight)
+        stretch = config.run_in_frames + config.segments_per_draw * config.segment_frames
+        self.training_part = TrainingPart(capture.pairs, stretch, device)
+        self.validation_parts = [validation_streams(pair, device) for pair in capture.pairs]
+        self.step = 0
+        self.recent_losses: list[float] = []
+        self.history: list[tuple[int, float, float]] = []
+        self.best_esr = math.inf
+        self.best_weights = self._weights()
+        self.validations_since_best = 0
+
+    def train_on_draw(self) -> None:
+        """Draw streams and update the weights once for each of their segments."""
+        config = self.config
+        drawn = self.training_part.draw(config.streams, self.generator)
+        with torch.no_grad():
+            _, state = self.network(drawn.audio[:, : config.run_in_frames], drawn.knobs)
+        first = config.run_in_frames
+        for start in range(first, first + config.segments_per_draw * config.segment_frames, config.segment_frames):
+            segment = slice(start, start + config.segment_frames)
+            output, state = self.network(drawn.audio[:, segment], drawn.knobs, detached(state))
+            loss = self.loss(output, drawn.target[:, segment])
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
+            for group in self.optimizer.param_groups:
+                group["lr"] = config.learning_rate_at(self.step)
+            self.optimizer.step()
+            self.step += 1
+        self.recent_losses.append(loss.item())
+
+    def validate(self) -> bool:
+        """Measure the ESR of each pair's validation part; keep the weights if the mean is the best so far.
+
+        Returns whether it is. Raises InputError when training has diverged to NaN.
+        """
+        esrs = []
+        for part in self.validation_parts:
+            output = play(self.network, part)[:, VALIDATION_RUN_IN_FRAMES:]
+            esrs.append(losses.esr(output, part.target).item())
+        esr = sum(esrs) / len(esrs)
+        if not math.isfinite(esr):
+            raise InputError(f"training diverged at step {self.step}; another --seed may help")
+        self.history.append((self.step, sum(self.recent_losses) / max(1, len(self.recent_losses)), esr))
+        self.recent_losses = []
+        better = esr < self.best_esr
+        if better:
+            self.best_esr, self.best_weights, self.validations_since_best = esr, self._weights(), 0
+        else:
+            self.validations_since_best += 1
+        return better
+
+    @property
+    def finished(self) -> bool:
+        out_of_patience = 0 < self.config.patience <= self.validations_since_best
+        return self.step >= self.config.steps or out_of_patience
+
+    def best_network(self) -> RecurrentNetwork:
+        """The network of the best validation so far, on the CPU."""
+        network = RecurrentNetwork.from_name(self.config.model, self.network.knob_count)
+        network.load_state_dict(self.best_weights)
+        return network.eval()
+
+    def state(self) -> dict[str, Any]:
+        """All that changes from step to step, as plain types and tensors."""
+        return {
+            "step": self.step,
+            "weights": self._weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "recent_losses": self.recent_losses,
+            "history": self.history,
+            "best_esr": self.best_esr,
+            "best_weights": self.best_weights,
+            "validations_since_best": self.validations_since_best,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `state` was taken."""
+        self.network.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.step = state["step"]
+        self.recent_losses = state["recent_losses"]
+        self.history = state["history"]
+        self.best_esr = state["best_esr"]
+        self.best_weights = state["best_weights"]
+        self.validations_since_best = state["validations_since_best"]
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        return {key: weights.detach().cpu().clone() for key, weights in self.network.state_dict().items()}
+
+
+def train(
+    capture: Capture,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    device: str = "cpu",
+    report: Callable[[str], None] = print,
+) -> Model:
+    """Train on `capture`, write the best model to `out` and a picture to `<out>.png`, and return the model.
+
+    While training runs, `<out>.checkpoint` holds all that `resume` needs to go on with the very numbers of an unbroken
+    run (to the bit on the CPU); it is deleted at the end. `out` is written whenever validation improves.
+
+    report: takes lines for people.
+
+    Raises InputError when `out` or its checkpoint exists and neither `resume` nor `force` is given, when there is
+    nothing to resume or it was another training (data or config differ), when files cannot be written, when training
+    diverges, and on Ctrl-C, after the checkpoint is written.
+    """
+    out = Path(out)
+    checkpoint = out.with_name(out.name + ".checkpoint")
+    if not resume and not force:
+        for path in (out, checkpoint):
+            if path.exists():
+                raise InputError(f"{path} exists; --resume goes on with a broken-off training, --force starts anew")
+    keep_freed_memory()
+    digest = capture.digest()
+    if resume:
+        stored = _read_checkpoint(checkpoint, digest, config)
+        trainer = Trainer(capture, replace(config, steps=stored["steps"]), _device(device))
+        trainer.set_state(stored["state"])
+        report(f"resuming at step {trainer.step} of {trainer.config.steps}")
+    else:
+        steps = config.steps
+        if config.minutes is not None:
+            steps = affordable_steps(capture, config, 60 * config.minutes, device)
+            report(f"{config.minutes:g} minutes are about {steps} steps here")
+        trainer = Trainer(capture, replace(config, steps=steps), _device(device))
+
+    def save_checkpoint() -> None:
+        _write_checkpoint(checkpoint, digest, config, trainer)
+
+    save_checkpoint()  # at once, so that a folder that cannot be written shows now and not in ten minutes
+    with _ctrl_c_noted() as ctrl_c, _progress_bar(trainer) as bar:
+        while not trainer.finished:
+            trainer.train_on_draw()
+            bar.update(trainer.step - bar.n)
+            bar.set_postfix_str(f"loss {trainer.recent_losses[-1]:.4f}, best ESR {_decibels(trainer.best_esr)}")
+            if trainer.step % trainer.config.steps_between_validations == 0 or trainer.finished:
+                if trainer.validate():
+                    model_file.save(out, _model(trainer, capture, digest, out.stem))
+                save_checkpoint()
+                if bar.disable:
+                    report(f"step {trainer.step} of {trainer.config.steps}: {_validation_line(trainer)}")
+            if ctrl_c:
+                save_checkpoint()
+                raise InputError(f"stopped at step {trainer.step}; the same command with --resume goes on from there")
+    model = _model(trainer, capture, digest, out.stem)
+    model_file.save(out, model)
+    _write_plot(out, model, capture, trainer)
+    checkpoint.unlink(missing_ok=True)
+    report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({_decibels(trainer.best_esr)})")
+    return model
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"there is no device {name!r} for PyTorch here") from error
+    return device
+
+
+def _validation_line(trainer: Trainer) -> str:
+    _, loss, esr = trainer.history[-1]
+    return f"loss {loss:.5f}, validation ESR {_decibels(esr)}, best {_decibels(trainer.best_esr)}"
+
+
+def _decibels(esr: float) -> str:
+    return f"{10 * math.log10(esr):.1f} dB" if 0 < esr < math.inf else "-"
+
+
+def affordable_steps(
+    capture: Capture,
+    config: TrainingConfig,
+    seconds: float,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+) -> int:
+    """How many steps, validations included, a training can do in `seconds` of `clock`; measured in about 5 s."""
+    keep_freed_memory()
+    trainer = Trainer(capture, config, _device(device))
+    trainer.train_on_draw()  # the first is slow, and is not typical
+    first_step, started = trainer.step, clock()
+    while clock() - started < SPEED_MEASUREMENT_S:
+        trainer.train_on_draw()
+    seconds_per_step = (clock() - started) / (trainer.step - first_step)
+    started = clock()
+    trainer.validate()
+    validations_s = VALIDATIONS * (clock() - started)
+    # The share that validation takes is bounded, so that a slow one cannot leave nothing to train.
+    return max(config.segments_per_draw, int((seconds - min(validations_s, seconds / 2)) / seconds_per_step))
+
+
+def _progress_bar(trainer: Trainer) -> "tqdm[Any]":
+    # disable=None: no bar where nobody watches, as in a log.
+    return tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", disable=None, file=sys.stderr)
+
+
+@contextmanager
+def _ctrl_c_noted() -> Iterator[list[bool]]:
+    """Yield a list that fills on Ctrl-C, so that a draw is finished first; a second Ctrl-C acts at once."""
+    noted: list[bool] = []
+
+    def note(signal_number: int, frame: FrameType | None) -> None:
+        noted.append(True)
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _write_checkpoint(path: Path, digest: str, config: TrainingConfig, trainer: Trainer) -> None:
+    record = {
+        "format": CHECKPOINT_FORMAT,
+        "data_sha256": digest,
+        "config": asdict(config),
+        "steps": trainer.config.steps,
+        "state": trainer.state(),
+    }
+    with written_aside(path) as scratch, scratch.open("wb") as file:
+        torch.save(record, file)
+
+
+def _read_checkpoint(path: Path, digest: str, config: TrainingConfig) -> dict[str, Any]:
+    if not path.exists():
+        raise InputError(f"there is no {path} to resume from")
+    record = model_file.load_plain(path.read_bytes(), path, "a checkpoint")
+    if not isinstance(record, dict) or set(record) != {"format", "data_sha256", "config", "steps", "state"}:
+        raise InputError(f"{path}: not a checkpoint of ours; --force starts anew")
+    if record["format"] != CHECKPOINT_FORMAT:
+        raise InputError(f"{path}: has format {record['format']}; this version reads format {CHECKPOINT_FORMAT}")
+    if record["data_sha256"] != digest:
+        raise InputError(f"{path}: was made with other data; --force starts anew")
+    for key, value in asdict(config).items():
+        stored = record["config"].get(key)
+        if stored != value:
+            raise InputError(f"{path}: was made with {key} = {stored}, not {value}; --force starts anew")
+    return record
+
+
+def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
+    network = trainer.best_network()
+    return Model(
+        name=name,
+        architecture=network.unit,
+        config={"hidden_size": network.hidden_size, "knob_count": network.knob_count},
+        network=network,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        knobs=capture.knobs,
+        levels=capture.levels,
+        training={
+            "validation_esr": trainer.best_esr,
+            "step": trainer.step,
+            "seconds_of_audio": capture.seconds,
+            "data_sha256": digest,
+            "config": asdict(trainer.config),
+            "versions": {"torch": str(torch.__version__), "python": sys.version.split()[0]},
+        },
+    )
+
+
+def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
+    pair = capture.pairs[0]
+    streams = validation_streams(pair, torch.device("cpu"))
+    output = play(model.network, streams)[:, VALIDATION_RUN_IN_FRAMES:]
+    title = f"{model.name} ({trainer.config.model}, {pair.name})"
+    target = streams.target.flatten().numpy()
+    write_training_plot(out.with_name(out.name + ".png"), title, trainer.history, target, output.flatten().numpy())

@@ -1,0 +1,215 @@
+"""`model.pt`: the one writer and the one reader of trained models."""
+
+import copy
+import io
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.errors import InputError
+from training.files import written_aside
+from training.recurrent import RecurrentNetwork
+
+FORMAT = 1
+MAXIMUM_FILE_BYTES = 64 << 20
+RENDER_CHUNK_FRAMES = 48000
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A knob of the captured amp. `minimum`, `maximum`, `default`: in the amp's own figures, such as 0 to 10."""
+
+    name: str
+    minimum: float = 0.0
+    maximum: float = 1.0
+    default: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            raise InputError(f"{self.name!r} cannot be the name of a knob")
+        if not -1e6 <= self.minimum < self.maximum <= 1e6:
+            raise InputError(f"knob {self.name}: the range {self.minimum:g} to {self.maximum:g} is empty")
+        if not self.minimum <= self.default <= self.maximum:
+            raise InputError(f"knob {self.name}: {self.default:g} is outside {self.minimum:g} to {self.maximum:g}")
+
+    def normalised(self, value: float) -> float:
+        """The position from 0 to 1 that the network sees. Raises InputError outside the knob's range."""
+        if not self.minimum <= value <= self.maximum:
+            raise InputError(f"knob {self.name}: {value:g} is outside {self.minimum:g} to {self.maximum:g}")
+        return (value - self.minimum) / (self.maximum - self.minimum)
+
+
+@dataclass
+class Model:
+    """A trained network and all that is needed to play it.
+
+    name: what the pedal shows.
+    architecture, config: what builds the network anew: 'lstm' or 'gru', and its hidden_size and knob_count.
+    sample_rate_hz: the rate at which the network was trained; it plays right at no other.
+    knobs: in the order of the network's input columns after the audio.
+    levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
+    training: metrics, data hashes and versions, as plain types, for people to read.
+    """
+
+    name: str
+    architecture: str
+    config: dict[str, int]
+    network: RecurrentNetwork
+    sample_rate_hz: int = 48000
+    knobs: tuple[Knob, ...] = ()
+    levels: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def render(
+        self,
+        samples: np.ndarray,
+        knobs: Sequence[float] | None = None,
+        dtype: type[np.floating] = np.float32,
+        chunk_frames: int = RENDER_CHUNK_FRAMES,
+    ) -> np.ndarray:
+        """Play `samples` (float [frames], full scale +-1) from silence and return as many frames of `dtype`.
+
+        knobs: positions in the amp's own figures, in the order of `self.knobs`; None for every knob's default.
+        dtype: float32 as trained, or float64 as a reference for the arithmetic of other engines.
+        chunk_frames: how many frames are in memory at once; it does not change the output.
+
+        Raises InputError when the knobs are too few, too many or out of range.
+        """
+        values = [knob.default for knob in self.knobs] if knobs is None else list(knobs)
+        if len(values) != len(self.knobs):
+            names = ", ".join(knob.name for knob in self.knobs) or "none"
+            raise InputError(f"model {self.name}: {len(values)} knob positions given, its knobs are: {names}")
+        positions = [knob.normalised(value) for knob, value in zip(self.knobs, values, strict=True)]
+        audio = np.asarray(samples, dtype=dtype)
+        output = np.empty_like(audio)
+        # A copy on the CPU: rendering neither moves nor retypes a network that may be in training.
+        network = copy.deepcopy(self.network).cpu().to(torch.float64 if dtype is np.float64 else torch.float32).eval()
+        state = None
+        with torch.inference_mode():
+            held = torch.tensor([positions], dtype=network.head.weight.dtype)
+            for start in range(0, len(audio), chunk_frames):
+                chunk = torch.from_numpy(audio[None, start : start + chunk_frames].copy())
+                rendered, state = network(chunk, held, state)
+                output[start : start + chunk_frames] = rendered[0].numpy()
+        return output
+
+
+def save(path: Path, model: Model) -> None:
+    """Write `model` to `path`, whole or not at all.
+
+    Raises InputError when the file cannot be written, or would not be read back (`load` has the rules).
+    """
+    record = {
+        "format": FORMAT,
+        "name": model.name,
+        "architecture": model.architecture,
+        "config": dict(model.config),
+        "weights": {key: weights.detach().cpu().clone() for key, weights in model.network.state_dict().items()},
+        "sample_rate_hz": model.sample_rate_hz,
+        "knobs": [asdict(knob) for knob in model.knobs],
+        "levels": dict(model.levels),
+        "training": dict(model.training),
+    }
+    buffer = io.BytesIO()
+    torch.save(record, buffer)
+    _parse(buffer.getvalue(), path)
+    with written_aside(path) as scratch:
+        scratch.write_bytes(buffer.getvalue())
+
+
+def load(path: Path) -> Model:
+    """Read the model in `path`. Raises InputError, one line that says why, for whatever `save` did not write."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAXIMUM_FILE_BYTES:
+            raise InputError(f"{path}: is far too large to be a model for the pedal")
+        contents = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return _parse(contents, path)
+
+
+def load_plain(contents: bytes, path: Path, what: str) -> Any:
+    """Unpickle plain types and tensors, and nothing that could run code.
+
+    Raises InputError, which names `path` and says that it is not `what` of ours, for all else.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of odd pickles: the one line below is enough
+            return torch.load(io.BytesIO(contents), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes torch raise a dozen types
+        raise InputError(f"{path}: not {what} of ours, or damaged") from error
+
+
+def _parse(contents: bytes, path: Path) -> Model:
+    record = load_plain(contents, path, "a model")
+    try:
+        return _model_from(record)
+    except InputError as error:
+        raise InputError(f"{path}: {error.message}") from error
+
+
+def _model_from(record: object) -> Model:
+    if not isinstance(record, dict) or "format" not in record or "architecture" not in record:
+        raise InputError("not a model of ours")
+    version = _typed(record, "format", int)
+    if version != FORMAT:
+        raise InputError(f"has format {version}; this version reads format {FORMAT}")
+    config = _typed(record, "config", dict)
+    architecture = _typed(record, "architecture", str)
+    if set(config) != {"hidden_size", "knob_count"}:
+        raise InputError("its config should hold hidden_size and knob_count")
+    sizes = _typed(config, "hidden_size", int), _typed(config, "knob_count", int)
+    network = RecurrentNetwork(architecture, *sizes)
+    _load_weights(network, _typed(record, "weights", dict))
+    knobs = tuple(_knob_from(knob) for knob in _typed(record, "knobs", list))
+    if len(knobs) != network.knob_count:
+        raise InputError(f"names {len(knobs)} knobs where its network has {network.knob_count}")
+    sample_rate_hz = _typed(record, "sample_rate_hz", int)
+    if not 8000 <= sample_rate_hz <= 384000:
+        raise InputError(f"has a sample rate of {sample_rate_hz} Hz")
+    return Model(
+        name=_typed(record, "name", str),
+        architecture=architecture,
+        config=config,
+        network=network.eval(),
+        sample_rate_hz=sample_rate_hz,
+        knobs=knobs,
+        levels=_typed(record, "levels", dict),
+        training=_typed(record, "training", dict),
+    )
+
+
+def _typed(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = record.get(key)
+    if type(value) is not kind:  # exactly: True is an int to isinstance
+        raise InputError(f"{key} should be of type {kind.__name__}")
+    return value
+
+
+def _knob_from(record: object) -> Knob:
+    if not isinstance(record, dict) or set(record) != {"name", "minimum", "maximum", "default"}:
+        raise InputError("a knob should have name, minimum, maximum and default")
+    numbers = [record[key] for key in ("minimum", "maximum", "default")]
+    if not isinstance(record["name"], str) or not all(type(number) in (int, float) for number in numbers):
+        raise InputError("a knob's range should be numbers")
+    return Knob(record["name"], *numbers)
+
+
+def _load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    wanted = network.state_dict()
+    if set(weights) != set(wanted):
+        raise InputError("its weights are not those of its architecture")
+    for key, tensor in weights.items():
+        if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
+            raise InputError(f"weights {key} are not float32")
+        if tensor.shape != wanted[key].shape:
+            raise InputError(f"weights {key} are {list(tensor.shape)} where its config needs {list(wanted[key].shape)}")
+        if not torch.isfinite(tensor).all():
+            raise InputError(f"weights {key} hold NaN or infinity")
+    network.load_state_dict(weights)

@@ -1,0 +1,86 @@
+"""LSTM and GRU networks that add what the amp does to the dry guitar."""
+
+import re
+
+import torch
+
+from training.errors import InputError
+
+UNITS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+MAXIMUM_HIDDEN_SIZE = 64
+MAXIMUM_KNOB_COUNT = 4
+
+State = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+"""What the network remembers, each tensor [1, batch, hidden]: (h, c) of an LSTM, h of a GRU."""
+
+
+class RecurrentNetwork(torch.nn.Module):
+    """One recurrent layer, one linear layer, and the dry signal added to the output (Wright et al., "Real-Time Guitar
+    Amplifier Emulation with Deep Learning", Applied Sciences 10(3), 2020):
+
+        h[n], state = recurrent([audio[n], knobs], state)
+        output[n] = head(h[n]) + audio[n]
+
+    The input of the recurrent layer has 1 + knob_count columns, audio first. Its weights are PyTorch's own:
+    `recurrent.weight_ih_l0` [gates * hidden, 1 + knob_count], `recurrent.weight_hh_l0` [gates * hidden, hidden] and two
+    biases [gates * hidden] that add up; the gates lie in the order i, f, g, o (LSTM) or r, z, n (GRU).
+
+    Raises InputError for a `unit` other than 'lstm' and 'gru', a hidden size outside 1 to 64 or more than 4 knobs.
+    """
+
+    def __init__(self, unit: str, hidden_size: int, knob_count: int = 0) -> None:
+        super().__init__()
+        if unit not in UNITS:
+            raise InputError(f"unknown recurrent unit {unit!r}; there are: {', '.join(UNITS)}")
+        if not 1 <= hidden_size <= MAXIMUM_HIDDEN_SIZE:
+            raise InputError(f"hidden size {hidden_size} is outside 1 to {MAXIMUM_HIDDEN_SIZE}")
+        if not 0 <= knob_count <= MAXIMUM_KNOB_COUNT:
+            raise InputError(f"{knob_count} knobs are outside 0 to {MAXIMUM_KNOB_COUNT}")
+        self.unit = unit
+        self.hidden_size = hidden_size
+        self.knob_count = knob_count
+        self.recurrent = UNITS[unit](1 + knob_count, hidden_size, batch_first=True)
+        self.head = torch.nn.Linear(hidden_size, 1)
+        if unit == "lstm":
+            # An LSTM that starts by remembering learns long memories sooner (Jozefowicz et al., ICML 2015).
+            with torch.no_grad():
+                self.recurrent.bias_hh_l0[hidden_size : 2 * hidden_size] += 1.0
+
+    @classmethod
+    def from_name(cls, name: str, knob_count: int = 0) -> "RecurrentNetwork":
+        """Build the network that `name` describes: 'lstm-20' is an LSTM of hidden size 20."""
+        match = re.fullmatch(r"(lstm|gru)-([0-9]{1,4})", name)
+        if match is None:
+            raise InputError(f"unknown model {name!r}; there are lstm-N and gru-N, N from 1 to {MAXIMUM_HIDDEN_SIZE}")
+        return cls(match[1], int(match[2]), knob_count)
+
+    @property
+    def name(self) -> str:
+        """The name that `from_name` reads, such as 'lstm-20'."""
+        return f"{self.unit}-{self.hidden_size}"
+
+    def forward(
+        self, audio: torch.Tensor, knobs: torch.Tensor | None = None, state: State | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Process a batch of streams.
+
+        audio: [batch, frames], full scale is +-1.
+        knobs: [batch, knob_count], each 0 to 1 and constant over the call; None when the network has no knobs.
+        state: what an earlier call returned, or None for silence before.
+
+        Returns the output [batch, frames] and the state after the last frame.
+        """
+        columns = audio[..., None]
+        if self.knob_count:
+            assert knobs is not None, "this network has knobs"
+            held = knobs[:, None, :].expand(-1, audio.shape[1], -1)
+            columns = torch.cat([columns, held], dim=-1)
+        hidden, state = self.recurrent(columns, state)
+        return self.head(hidden)[..., 0] + audio, state
+
+
+def detached(state: State) -> State:
+    """The same state as a constant: where truncated back-propagation stops."""
+    if isinstance(state, tuple):
+        return state[0].detach(), state[1].detach()
+    return state.detach()
