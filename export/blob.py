@@ -1,0 +1,137 @@
+"""The model blob (`.pedal`), little-endian: what is uploaded to a pedal. Read by firmware/engine/model_blob.cc.
+
+    header   magic "PEDL", version u16, section count u16, total bytes u32, CRC-32 of all that follows u32
+    DESC     ModelDescription of firmware/engine/model_view.h, 160 bytes
+    BIAS     int32 [hidden][4]
+    SCAL     int32 [hidden][gates]
+    INPW     int32 [hidden][gates][1 + knobs]
+    RECW     int16 [hidden][pairs][gates][2]
+    HEAD     int32 [hidden]
+    TSTI     int32 [frames]  self-test: input, Q31
+    TSTO     int32 [frames]  and what the fixed-point engine makes of it from the zero state, knobs at their defaults
+    RECL     int16 [hidden][pairs][gates][2]  the float engine's finer weights, only where they were asked for
+
+A section is a tag of four letters, its length in bytes u32, its payload, and zeros up to a multiple of 8. The sections
+come in the order in which the engine reads them; export/quantize.py explains the numbers.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export import fixed_point
+from export.quantize import QuantizedModel, knob_default_positions
+from training.files import written_aside
+from training.model_file import Knob
+
+VERSION = 1
+SELF_TEST_FRAMES = 256
+_ARCHITECTURE_CODES = {"lstm": 1, "gru": 2}
+_RESIDUAL, _LOW_WEIGHTS = 1, 2
+_DESCRIPTION = struct.Struct("<6BHIi32s")
+_KNOB = struct.Struct("<16s3f")
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Input and expected output of the fixed-point engine, int32 [frames], Q31."""
+
+    input: np.ndarray
+    output: np.ndarray
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a blob says of its model before the weights."""
+
+    name: str
+    architecture: str
+    hidden_size: int
+    knobs: tuple[Knob, ...]
+
+
+def make_self_test(model: QuantizedModel, audio: np.ndarray) -> SelfTest:
+    """The loudest `SELF_TEST_FRAMES` of `audio` (float [frames]) through the numpy specification of the engine."""
+    energy = np.convolve(np.square(audio, dtype=np.float64), np.ones(SELF_TEST_FRAMES), "valid")
+    start = int(np.argmax(energy))
+    samples = fixed_point.to_q31(audio[start : start + SELF_TEST_FRAMES])
+    return SelfTest(samples, fixed_point.run(model, samples, default_positions_q31(model.knobs)))
+
+
+def default_positions_q31(knobs: tuple[Knob, ...]) -> list[int]:
+    """The knobs' default positions as the firmware computes them."""
+    return [min(int(position * np.float32(2**31)), 2**31 - 1) for position in knob_default_positions(knobs)]
+
+
+def sections(model: QuantizedModel, self_test: SelfTest, low_weights: bool = False) -> dict[str, np.ndarray]:
+    """The arrays of a header or blob by their tags, in order; `low_weights`: with those for the float engine."""
+    arrays = {
+        "BIAS": model.bias,
+        "SCAL": model.scale,
+        "INPW": model.input_weights,
+        "RECW": model.recurrent_weights,
+        "HEAD": model.head_weights,
+        "TSTI": self_test.input,
+        "TSTO": self_test.output,
+    }
+    return {**arrays, "RECL": model.low_weights} if low_weights else arrays
+
+
+def text_field(text: str, size: int) -> bytes:
+    """`text` in `size` bytes with a NUL behind it; what does not fit is cut, what is not ASCII becomes '?'."""
+    return text.encode("ascii", "replace")[: size - 1].ljust(size, b"\0")
+
+
+def read_description(payload: bytes) -> Description:
+    """The DESC section of a blob, as a pedal returns it for a slot."""
+    fields = _DESCRIPTION.unpack_from(payload)
+    knobs = [_KNOB.unpack_from(payload, _DESCRIPTION.size + index * _KNOB.size) for index in range(fields[2])]
+    return Description(
+        name=fields[-1].split(b"\0")[0].decode(),
+        architecture=next(name for name, code in _ARCHITECTURE_CODES.items() if code == fields[0]),
+        hidden_size=fields[1],
+        knobs=tuple(Knob(name.split(b"\0")[0].decode(), *numbers) for name, *numbers in knobs),
+    )
+
+
+def _description(model: QuantizedModel, self_test: SelfTest, low_weights: bool) -> bytes:
+    fields = _DESCRIPTION.pack(
+        _ARCHITECTURE_CODES[model.architecture],
+        model.hidden_size,
+        len(model.knobs),
+        model.residual * _RESIDUAL | low_weights * _LOW_WEIGHTS,
+        model.cell_frac_bits,
+        model.head_frac_bits,
+        len(self_test.input),
+        model.sample_rate_hz,
+        model.head_bias,
+        text_field(model.name, 32),
+    )
+    for knob in model.knobs:
+        fields += _KNOB.pack(text_field(knob.name, 16), knob.minimum, knob.maximum, knob.default)
+    return fields.ljust(160, b"\0")
+
+
+def _section(tag: str, payload: bytes) -> bytes:
+    return tag.encode() + struct.pack("<I", len(payload)) + payload + bytes(-len(payload) % 8)
+
+
+def to_bytes(model: QuantizedModel, self_test: SelfTest, low_weights: bool = False) -> bytes:
+    """The whole blob; `low_weights`: with the finer weights that only the float engine reads."""
+    arrays = sections(model, self_test, low_weights)
+    body = _section("DESC", _description(model, self_test, low_weights))
+    body += b"".join(
+        _section(tag, array.astype(array.dtype.newbyteorder("<")).tobytes()) for tag, array in arrays.items()
+    )
+    return struct.pack("<4sHHII", b"PEDL", VERSION, 1 + len(arrays), 16 + len(body), zlib.crc32(body)) + body
+
+
+def write(path: Path, model: QuantizedModel, self_test: SelfTest, low_weights: bool = False) -> int:
+    """Write the blob to `path` and return its size in bytes."""
+    contents = to_bytes(model, self_test, low_weights)
+    with written_aside(path) as scratch:
+        scratch.write_bytes(contents)
+    return len(contents)

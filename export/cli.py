@@ -1,0 +1,47 @@
+"""The command `pedal export`, which is also `python -m export`."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("export")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", type=click.Choice(["daisy", "rtneural"]), default="daisy", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Output files without suffix; by default beside MODEL.")
+@click.option(
+    "--audio", type=click.Path(path_type=Path), help="DI to measure the ranges on, instead of a synthetic one."
+)
+@click.option("--float-weights", is_flag=True, help="Put finer weights into the blob, for the rtneural engine.")
+def export_command(model: Path, target: str, out: Path | None, audio: Path | None, float_weights: bool) -> None:
+    """Turn MODEL (a model.pt) into what a target runs.
+
+    For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost.
+    """
+    from export import daisy, rtneural
+    from training import audio as audio_files
+    from training import model_file
+
+    loaded = model_file.load(model)
+    base = out or model.with_suffix("")
+    if target == "rtneural":
+        path = base.with_name(f"{base.name}.rtneural.json")
+        rtneural.write(path, loaded)
+        click.echo(f"RTNeural   {path}")
+        return
+    samples = audio_files.read(audio).samples if audio else None
+    exported = daisy.prepare(loaded, samples)
+    command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])
+    paths = daisy.write(exported, base, command, float_weights)
+    click.echo(daisy.summary(exported))
+    for kind, path in paths.items():
+        click.echo(f"{kind:<10} {path}")
+
+
+def _own_arguments() -> list[str]:
+    """The command's arguments for the header's first lines, without the target and the folders of this machine."""
+    arguments = sys.argv[2:] if Path(sys.argv[0]).stem == "pedal" else sys.argv[1:]
+    kept = [argument for argument in arguments if argument not in ("--target", "daisy")]
+    return [Path(argument).name if "/" in argument else argument for argument in kept]

@@ -1,0 +1,99 @@
+"""The C header: a model as named `constexpr` arrays and a `ModelView` that points at them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from export.blob import SelfTest, sections
+from export.quantize import SIGMOID_FRAC_BITS, TANH_FRAC_BITS, QuantizedModel
+from training.files import written_aside
+
+
+def identifier(name: str) -> str:
+    """`name` as the C++ namespace of the model: lower case letters, digits and underscores."""
+    word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return word if word and not word[0].isdigit() else f"model_{word}"
+
+
+def _c_string(text: str) -> str:
+    return '"' + text.encode("ascii", "replace").decode().replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _c_float(value: float) -> str:
+    return f"{float(np.float32(value))!r}f"
+
+
+def _array(name: str, values: np.ndarray, comment: str) -> list[str]:
+    kind = {"int16": "int16_t", "int32": "int32_t"}[values.dtype.name]
+    flat = values.reshape(-1)
+    rows = ["    " + " ".join(f"{value}," for value in flat[start : start + 16]) for start in range(0, len(flat), 16)]
+    shape = "".join(f"[{extent}]" for extent in values.shape)
+    return [f"// {shape} {comment}", f"alignas(8) inline constexpr {kind} {name}[{len(flat)}] = {{", *rows, "};", ""]
+
+
+def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
+    """The header's text. `command`: what made it, for the reader of the header."""
+    arrays = sections(model, self_test)
+    gates = "i, f, g, o" if model.architecture == "lstm" else "r, z, n"
+    tanh_format, sigmoid_format = f"Q{TANH_FRAC_BITS}", f"Q{SIGMOID_FRAC_BITS}"
+    pre_activation = f"{tanh_format} for tanh ({'g' if model.architecture == 'lstm' else 'n'}), else {sigmoid_format}"
+    lines = [
+        f"// {model.name}: {model.architecture.upper()}-{model.hidden_size} for Oddity's fixed-point engine.",
+        f"// Made by `{command}`. Do not edit.",
+        "//",
+        f"// Gates in the order {gates}. The formats are explained in export/quantize.py.",
+        "#pragma once",
+        "",
+        '#include "engine/model_view.h"',
+        "",
+        f"namespace oddity::models::{identifier(model.name)} {{",
+        "",
+        *_array("kBias", arrays["BIAS"], f"[hidden][4] {pre_activation}"),
+        *_array("kScale", arrays["SCAL"], "[hidden][gates] pre-activation = bias + (row . hidden) * scale >> 32"),
+        *_array("kInputWeights", arrays["INPW"], "[hidden][gates][1 + knobs] one bit finer than the pre-activation"),
+        *_array("kRecurrentWeights", arrays["RECW"], "[hidden][pairs][gates][2] int16, a scale a row"),
+        *_array("kHeadWeights", arrays["HEAD"], f"[hidden] Q{model.head_frac_bits}"),
+        *_array("kSelfTestInput", arrays["TSTI"], "[frames] Q31"),
+        *_array("kSelfTestOutput", arrays["TSTO"], "[frames] Q31, fixed-point engine from the zero state"),
+        "inline constexpr ModelDescription kDescription = {",
+        f"    Architecture::k{model.architecture.capitalize()},",
+        f"    {model.hidden_size},  // hidden size",
+        f"    {len(model.knobs)},  // knobs",
+        f"    {'kResidual' if model.residual else 0},",
+        f"    {model.cell_frac_bits},  // the cell state is Q{model.cell_frac_bits}",
+        f"    {model.head_frac_bits},  // the head's weights are Q{model.head_frac_bits}",
+        f"    {len(self_test.input)},  // frames of the self-test",
+        f"    {model.sample_rate_hz},  // Hz",
+        f"    {model.head_bias},  // bias of the head, Q{model.head_frac_bits - 4}",
+        f"    {_c_string(model.name[:31])},",
+        "    {",
+    ]
+    for knob in model.knobs:
+        numbers = ", ".join(_c_float(value) for value in (knob.minimum, knob.maximum, knob.default))
+        lines.append(f"        {{{_c_string(knob.name[:15])}, {numbers}}},")
+    lines += [
+        "    },",
+        "};",
+        "",
+        "inline constexpr ModelView kModel = {",
+        "    &kDescription, kBias, kScale, kInputWeights, kRecurrentWeights, kHeadWeights,",
+        "    kSelfTestInput, kSelfTestOutput,",
+        "};",
+        "",
+        f"}}  // namespace oddity::models::{identifier(model.name)}",
+        "",
+        "#if defined(PEDAL_MODEL_HEADER)  // built into the firmware as its first model",
+        "namespace oddity {",
+        f"inline constexpr const ModelView& kBuiltInModel = models::{identifier(model.name)}::kModel;",
+        "}",
+        "#endif",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def write(path: Path, model: QuantizedModel, self_test: SelfTest, command: str) -> None:
+    """Write the header to `path`."""
+    with written_aside(path) as scratch:
+        scratch.write_text(text(model, self_test, command))

@@ -1,0 +1,55 @@
+"""RTNeural's JSON: the float weights, for RTNeural itself, AIDA-X and other hosts.
+
+Layout: `in_shape`, `layers[{type, activation, shape, weights}]`. A recurrent layer's weights are the kernel
+[inputs][gates * hidden], the recurrent kernel [hidden][gates * hidden] and the bias; LSTM gates i, f, c, o and one
+bias, GRU gates z, r, h and two (input, state). `in_skip` 1 says that the dry input is added to the output.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from training.files import written_aside
+from training.model_file import Model
+
+
+def document(model: Model) -> dict:
+    """The JSON document of `model`."""
+    weights = {name: array.detach().double().numpy() for name, array in model.network.state_dict().items()}
+    size = weights["recurrent.weight_hh_l0"].shape[1]
+    input_bias, state_bias = weights["recurrent.bias_ih_l0"], weights["recurrent.bias_hh_l0"]
+    order = np.arange(len(input_bias))
+    if model.architecture == "gru":  # torch: r, z, n
+        order = np.concatenate([order[size : 2 * size], order[:size], order[2 * size :]])
+        bias = np.stack([input_bias[order], state_bias[order]])
+    else:
+        bias = input_bias + state_bias
+    kernel = weights["recurrent.weight_ih_l0"][order].T
+    recurrent = weights["recurrent.weight_hh_l0"][order].T
+    return {
+        "in_shape": [None, None, kernel.shape[0]],
+        "in_skip": int(model.config.get("residual", True)),
+        "samplerate": model.sample_rate_hz,
+        "metadata": {"name": model.name, "samplerate": str(model.sample_rate_hz)},
+        "layers": [
+            {
+                "type": model.architecture,
+                "activation": "",
+                "shape": [None, None, size],
+                "weights": [kernel.tolist(), recurrent.tolist(), bias.tolist()],
+            },
+            {
+                "type": "dense",
+                "activation": "",
+                "shape": [None, None, 1],
+                "weights": [weights["head.weight"].T.tolist(), weights["head.bias"].tolist()],
+            },
+        ],
+    }
+
+
+def write(path: Path, model: Model) -> None:
+    """Write the JSON file of `model` to `path`."""
+    with written_aside(path) as scratch:
+        scratch.write_text(json.dumps(document(model)))

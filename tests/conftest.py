@@ -1,0 +1,124 @@
+"""What the tests of several rooms share: small models, pedals, the data of others, and what was not tested."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hardware.firmware_build import REPOSITORY, RTNEURAL, build
+from hardware.program_link import ProgramLink
+from hardware.protocol import Engine
+from training.model_file import Knob, Model
+from training.recurrent import RecurrentNetwork
+
+DATA = REPOSITORY.parent / "shared" / "data"
+_ENGINES_TESTED = pytest.StashKey[set[str]]()
+
+torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ENGINES_TESTED] = set()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tested = config.stash[_ENGINES_TESTED]
+    if tested:
+        missing = "" if RTNEURAL.is_file() else "; not rtneural: git submodule update --init fetches it"
+        terminalreporter.write_line(f"engines tested: {', '.join(sorted(tested))}{missing}")
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Model]:
+    """A model with random weights, as wide as trained ones have them; the same arguments give the same model."""
+
+    def make(unit: str = "lstm", hidden_size: int = 8, knob_count: int = 0, seed: int = 0, gain: float = 1.5) -> Model:
+        torch.manual_seed(seed)
+        network = RecurrentNetwork(unit, hidden_size, knob_count)
+        with torch.no_grad():
+            network.recurrent.weight_hh_l0 *= gain
+            network.recurrent.weight_ih_l0 *= 2 * gain
+            network.head.weight *= 0.4
+            network.head.bias *= 0.0
+        knobs = tuple(Knob(f"knob {index}", 0.0, 10.0, 2.5 * (index + 1)) for index in range(knob_count))
+        config = {"hidden_size": hidden_size, "knob_count": knob_count}
+        return Model(f"{unit}-{hidden_size}", unit, config, network.eval(), knobs=knobs)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def guitar() -> np.ndarray:
+    """A quarter of a second of decaying partials, float32 [12000], peak 0.5: cheap, and like a plucked string."""
+    seconds = np.arange(12_000) / 48_000
+    partials = (np.sin(2 * np.pi * 110 * n * seconds) * np.exp(-8 * n * seconds) / n for n in range(1, 12))
+    wave = np.sum(list(partials), axis=0)
+    return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def _open(board: str) -> Iterator[ProgramLink]:
+    with ProgramLink(board, build(board)) as link:
+        yield link
+
+
+@pytest.fixture(scope="session")
+def native() -> Iterator[ProgramLink]:
+    yield from _open("native")
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[ProgramLink]:
+    yield from _open("emulator")
+
+
+@pytest.fixture(params=["native", "emulator"])
+def pedal(request: pytest.FixtureRequest) -> ProgramLink:
+    """Each pedal that is a program: a test that asks for it runs on all of them."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=list(Engine), ids=lambda engine: engine.name.lower())
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine of the firmware; RTNeural's tests skip where its submodule is not."""
+    if request.param == Engine.RTNEURAL and not RTNEURAL.is_file():
+        pytest.skip("RTNeural is not here: git submodule update --init")
+    request.config.stash[_ENGINES_TESTED].add(request.param.name.lower())
+    return request.param
+
+
+@pytest.fixture
+def real_guitar() -> Path:
+    """A DI that somebody recorded."""
+    path = DATA / "audio" / "nam_reaper_guitar_di_48k24.wav"
+    if not path.is_file():
+        pytest.skip("../shared/data is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_pedal() -> Callable[..., subprocess.CompletedProcess]:
+    """The command line as a user has it: `run_pedal("verify", ...)`; `environment` adds to this process's."""
+    import sys
+
+    def run(
+        *arguments: object, environment: dict[str, str] | None = None, **options: object
+    ) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(REPOSITORY / "pedal.py"), *map(str, arguments)]
+        settings = {**os.environ, **(environment or {})}
+        return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, **options)
+
+    return run
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit code 2, no traceback, and one line on standard error that has all `words`."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("Error: ")
+    for word in words:
+        assert word in lines[0]

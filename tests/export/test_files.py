@@ -1,0 +1,157 @@
+"""The files that export writes: blob, header, RTNeural JSON, tables, and the command itself."""
+
+import json
+import re
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import assert_one_line_error
+
+from export import activation_tables, blob, header, rtneural
+from export.budget import budget, largest_hidden_size
+from export.quantize import quantize
+from training import model_file
+
+
+@pytest.fixture
+def quantized(make_model, guitar):
+    return quantize(make_model("lstm", 5, 1), guitar)
+
+
+@pytest.fixture
+def self_test(quantized, guitar):
+    return blob.make_self_test(quantized, guitar)
+
+
+def test_tables_in_the_firmware_are_current():
+    assert activation_tables.HEADER.read_text() == activation_tables.header_text()
+
+
+def test_blob_has_the_documented_layout(quantized, self_test):
+    contents = blob.to_bytes(quantized, self_test, low_weights=True)
+    magic, version, section_count, total, crc = struct.unpack_from("<4sHHII", contents)
+    assert (magic, version, section_count, total) == (b"PEDL", blob.VERSION, 9, len(contents))
+    assert crc == zlib.crc32(contents[16:])
+    sections, offset = {}, 16
+    while offset < len(contents):
+        tag, size = struct.unpack_from("<4sI", contents, offset)
+        sections[tag.decode()] = contents[offset + 8 : offset + 8 + size]
+        offset += 8 + (size + 7) // 8 * 8
+    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "TSTI", "TSTO", "RECL"]
+    assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
+    assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
+    described = blob.read_description(sections["DESC"])
+    assert (described.name, described.architecture, described.hidden_size) == ("lstm-5", "lstm", 5)
+    assert [knob.name for knob in described.knobs] == ["knob 0"]
+    assert described.knobs[0].default == 2.5
+
+
+def test_self_test_takes_the_loudest_part(quantized, guitar):
+    quiet_then_loud = np.concatenate([0.01 * guitar[:2000], guitar[:2000]])
+    samples = blob.make_self_test(quantized, quiet_then_loud).input * 2.0**-31
+    assert np.abs(samples).max() == pytest.approx(np.abs(guitar[:2000]).max(), rel=1e-3)
+
+
+def test_header_holds_the_same_numbers_and_compiles(quantized, self_test, tmp_path):
+    text = header.text(quantized, self_test, "pedal export lstm-5.pt")
+    assert "Made by `pedal export lstm-5.pt`" in text
+    for name, array in (("kRecurrentWeights", quantized.recurrent_weights), ("kBias", quantized.bias)):
+        body = re.search(rf"{name}\[\d+\] = {{([^}}]*)}}", text)[1]
+        assert np.array_equal(np.array(body.replace(",", " ").split(), int), array.reshape(-1))
+    (tmp_path / "model.h").write_text(text)
+    path = tmp_path / "main.cc"
+    path.write_text(
+        '#include "model.h"\nstatic_assert(oddity::models::lstm_5::kModel.description->hidden_size == 5);\n'
+    )
+    include = activation_tables.HEADER.parent.parent
+    command = [
+        "g++",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fsyntax-only",
+        "-x",
+        "c++",
+        f"-I{include}",
+        str(path),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", ['Marshall 1959 "Lead"', "5150", "é", ""])
+def test_any_model_name_makes_a_header(quantized, self_test, name):
+    assert re.fullmatch(r"[a-z_][a-z0-9_]*", header.identifier(name))
+    assert "namespace" in header.text(type(quantized)(**{**vars(quantized), "name": name}), self_test, "")
+
+
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+def test_rtneural_json_computes_what_the_model_computes(make_model, guitar, unit):
+    """A plain reading of the format, by its equations, in the gate order of RTNeural."""
+    model = make_model(unit, 6, 1)
+    document = json.loads(json.dumps(rtneural.document(model)))
+    layer, dense = document["layers"]
+    kernel, recurrent, bias = (np.array(array) for array in layer["weights"])
+    assert kernel.shape == (2, kernel.shape[1]) and layer["shape"][-1] == 6
+    hidden, cell, output = np.zeros(6), np.zeros(6), []
+    for sample in guitar[:300]:
+        from_input, from_state = np.array([sample, 0.25]) @ kernel, hidden @ recurrent
+        if unit == "lstm":
+            i, f, c, o = np.split(from_input + from_state + bias, 4)
+            cell = cell / (1 + np.exp(-f)) + np.tanh(c) / (1 + np.exp(-i))
+            hidden = np.tanh(cell) / (1 + np.exp(-o))
+        else:
+            (zx, rx, hx), (zh, rh, hh) = np.split(from_input + bias[0], 3), np.split(from_state + bias[1], 3)
+            z, r = 1 / (1 + np.exp(-zx - zh)), 1 / (1 + np.exp(-rx - rh))
+            hidden = (1 - z) * np.tanh(hx + r * hh) + z * hidden
+        output.append((hidden @ np.array(dense["weights"][0]) + dense["weights"][1])[0] + sample)
+    np.testing.assert_allclose(output, model.render(guitar[:300], dtype=np.float64), atol=1e-9)
+
+
+def test_budget_grows_with_the_model_and_names_the_largest():
+    for unit in ("lstm", "gru"):
+        largest = largest_hidden_size(unit)
+        assert budget(unit, largest).fits and not budget(unit, largest + 1).fits
+        costs = [budget(unit, size).cycles_per_sample for size in range(1, 65)]
+        assert costs == sorted(costs)
+
+
+def test_command_writes_all_files_and_prints_the_summary(make_model, tmp_path, run_pedal):
+    model_file.save(tmp_path / "amp.pt", make_model("gru", 6))
+    result = run_pedal("export", "--target", "daisy", "amp.pt", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"amp.pt", "amp.h", "amp.pedal", "amp.rtneural.json"}
+    for word in ("SNR", "of 10,000 cycles", "flash", "RAM"):
+        assert word in result.stdout
+
+
+def test_module_and_command_are_the_same_function(make_model, tmp_path, run_pedal):
+    model_file.save(tmp_path / "amp.pt", make_model())
+    by_module = subprocess.run(
+        [sys.executable, "-m", "export", "--target", "daisy", "amp.pt"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert by_module.returncode == 0
+    first = (tmp_path / "amp.pedal").read_bytes()
+    assert run_pedal("export", "amp.pt", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "amp.pedal").read_bytes() == first
+
+
+class RunsCode:
+    def __reduce__(self):
+        return print, ("this must never run",)
+
+
+def test_a_bad_model_is_refused_and_nothing_is_overwritten(tmp_path, run_pedal):
+    torch.save({"weights": RunsCode()}, tmp_path / "amp.pt")
+    (tmp_path / "amp.pedal").write_text("what was there before")
+    result = run_pedal("export", "amp.pt", cwd=tmp_path)
+    assert_one_line_error(result, "amp.pt")
+    assert "never run" not in result.stdout
+    assert (tmp_path / "amp.pedal").read_text() == "what was there before"
+    assert {path.name for path in tmp_path.iterdir()} == {"amp.pt", "amp.pedal"}
