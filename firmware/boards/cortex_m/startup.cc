@@ -1,0 +1,43 @@
+// From reset to main() on a Cortex-M7: FPU on, data copied, bss cleared, constructors run.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+extern "C" {
+extern char __stack, __data_start, __data_end, __data_load, __bss_start, __bss_end;
+void __libc_init_array();
+void initialise_monitor_handles() __attribute__((weak));  // newlib's semihosting, where the board links it
+int main();
+void _init() {}
+void _fini() {}
+void* __dso_handle = nullptr;  // static objects are never destroyed
+int __aeabi_atexit(void*, void (*)(void*), void*) { return 0; }
+
+void Reset_Handler() {
+  auto& coprocessor_access = *reinterpret_cast<volatile uint32_t*>(0xE000ED88);  // CPACR, Armv7-M B3.2.20
+  coprocessor_access = coprocessor_access | 0xFu << 20;
+  __asm volatile("dsb\n isb" ::: "memory");
+  uint32_t status;
+  __asm volatile("vmrs %0, fpscr" : "=r"(status));
+  __asm volatile("vmsr fpscr, %0" ::"r"(status | 1u << 24));  // denormals are flushed to zero
+  std::memcpy(&__data_start, &__data_load, size_t(&__data_end - &__data_start));
+  std::memset(&__bss_start, 0, size_t(&__bss_end - &__bss_start));
+  if (initialise_monitor_handles) initialise_monitor_handles();
+  __libc_init_array();
+  std::exit(main());
+}
+
+[[noreturn]] static void Fault() {
+  for (;;) __asm volatile("bkpt 0");
+}
+}
+
+__attribute__((section(".vectors"), used)) static const void* const kVectors[16] = {
+    &__stack,
+    reinterpret_cast<const void*>(Reset_Handler),
+    reinterpret_cast<const void*>(Fault),  // NMI
+    reinterpret_cast<const void*>(Fault),  // HardFault
+    reinterpret_cast<const void*>(Fault),  // MemManage
+    reinterpret_cast<const void*>(Fault),  // BusFault
+    reinterpret_cast<const void*>(Fault),  // UsageFault
+};

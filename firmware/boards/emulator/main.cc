@@ -1,0 +1,81 @@
+// The pedal on QEMU's mps2-an500: a Cortex-M7 without a codec, whose audio comes from the host in protocol frames.
+//
+//   host ── UART 0 ── HostPort ──┬── ModelSlots
+//                                └── Effect ── Engine
+#include "boards/emulator/uart.h"
+#include "pedal/board.h"
+#include "pedal/built_in_model.h"
+#include "pedal/effect.h"
+#include "pedal/host_port.h"
+#include "pedal/load_meter.h"
+#include "pedal/model_slots.h"
+
+namespace oddity {
+namespace {
+
+constexpr uint32_t kTimerHz = 25'000'000;
+// QEMU's -icount shift=0 makes an instruction last 1 ns, so a tick of the timer is 40 instructions.
+constexpr uint32_t kInstructionsPerTick = 1'000'000'000 / kTimerHz;
+constexpr uint32_t kTicksUntilQuiet = 50;  // of 10 ms
+
+Effect<Engine> effect;
+ModelSlots slots;
+LoadMeter meter;
+HostPort host;
+Uart uart(0x40004000);
+
+auto* const timer = reinterpret_cast<volatile uint32_t*>(0x40000000);  // CMSDK timer: control, value, reload
+auto* const systick = reinterpret_cast<volatile uint32_t*>(0xE000E010);
+auto* const interrupt_control = reinterpret_cast<volatile uint32_t*>(0xE000ED04);
+auto* const interrupt_enable = reinterpret_cast<volatile uint32_t*>(0xE000E100);
+
+void InitTimers() {
+  timer[0] = 0;
+  timer[2] = 0xffffffff;
+  timer[1] = 0xffffffff;
+  timer[0] = 1;
+  systick[1] = kTimerHz / 100 - 1;
+  systick[2] = 0;
+  systick[0] = 7;
+}
+
+// With interrupts masked, one that is pending still ends the wait: the board needs no handler.
+void WaitForInterrupt() { __asm volatile("wfi"); }
+
+}  // namespace
+
+const BoardDescription kBoard = {"emulator", CounterUnit::kInstructions, 480'000'000 / kSampleRateHz};
+
+uint32_t BoardCounter() { return (0xffffffff - timer[1]) * kInstructionsPerTick; }
+
+void BoardSend(const uint8_t* data, size_t size) { uart.Write(data, size); }
+
+}  // namespace oddity
+
+int main() {
+  using namespace oddity;
+  __asm volatile("cpsid i");
+  InitTimers();
+  uart.Init();
+  *interrupt_enable = 1;  // UART 0 receive
+  effect.Init();
+  slots.Init();
+  meter.Init(kBoard.budget_per_frame);
+  host.Init(&effect, &slots, &meter);
+  if (const ModelView* model = BuiltInModel(); model != nullptr && slots.Install(0, *model) == nullptr) {
+    host.Select(0, EngineKind::kFixed);
+  }
+
+  for (uint32_t quiet_ticks = 0;;) {
+    while (uart.Readable()) {
+      host.Receive(uart.Read());
+      quiet_ticks = 0;
+    }
+    if (systick[0] & 1 << 16) {      // COUNTFLAG
+      *interrupt_control = 1 << 25;  // SysTick is no longer pending
+      if (++quiet_ticks == kTicksUntilQuiet) host.Quiet();
+    }
+    effect.Service();
+    WaitForInterrupt();
+  }
+}

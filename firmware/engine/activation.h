@@ -1,0 +1,27 @@
+// Sigmoid and tanh by table: 2,048 straight pieces, one load and one dual multiply each.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/activation_tables.h"
+#include "engine/dsp.h"
+
+namespace oddity {
+
+// The pre-activation z of a sigmoid is a Q21 number and spans +-16, that of a tanh Q22 and +-8, so both fill 26 bits:
+// 11 bits choose the piece, 15 say where in it. A table word holds minus the value at the piece's start (Q15, high
+// half) and the rise over the piece (Q15, low half).
+constexpr int kSigmoidFracBits = 21;
+constexpr int kTanhFracBits = 22;
+
+// Q30 in [-1, 1]. tanh never reaches +1.0, which would wrap when a product with it is rounded to Q15.
+inline int32_t Activate(const int32_t* table_centre, int32_t z) {
+  const int32_t limited = Ssat<26>(z);
+  const uint32_t fraction = 0x80000000u | (static_cast<uint32_t>(limited) & 0x7fffu);  // (-1.0, position in the piece)
+  return Smuad(fraction, static_cast<uint32_t>(table_centre[limited >> 15]));
+}
+
+inline int32_t SigmoidQ30(int32_t z_q21) { return Activate(kSigmoidTable + kActivationTableSize / 2, z_q21); }
+inline int32_t TanhQ30(int32_t z_q22) { return Activate(kTanhTable + kActivationTableSize / 2, z_q22); }
+
+}  // namespace oddity

@@ -1,0 +1,68 @@
+// The one interface to the inference engines: load a model, then process blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/fixed_engine.h"
+#if defined(ODDITY_RTNEURAL)
+#include "engine/rtneural_engine.h"
+#endif
+
+namespace oddity {
+
+enum class EngineKind : uint8_t { kFixed = 0, kRtneural = 1 };
+
+class Engine {
+ public:
+  static constexpr bool Has(EngineKind kind) {
+#if defined(ODDITY_RTNEURAL)
+    return kind == EngineKind::kFixed || kind == EngineKind::kRtneural;
+#else
+    return kind == EngineKind::kFixed;
+#endif
+  }
+
+  // `kind` must be one that this build has.
+  void Load(EngineKind kind, const ModelView& model) {
+    kind_ = kind;
+    Visit([&](auto& engine) { engine.Load(model); });
+  }
+
+  void SetKnob(int knob, int32_t position_q31) {
+    Visit([&](auto& engine) { engine.SetKnob(knob, position_q31); });
+  }
+
+  void Reset() {
+    Visit([](auto& engine) { engine.Reset(); });
+  }
+
+  // Q31 samples. False when the model's output is not a number: the caller mutes the block and resets the engine.
+  bool Process(const int32_t* in, int32_t* out, size_t size) {
+#if defined(ODDITY_RTNEURAL)
+    if (kind_ == EngineKind::kRtneural) return rtneural_.Process(in, out, size);
+#endif
+    fixed_.Process(in, out, size);
+    return true;
+  }
+
+ private:
+  template <typename Call>
+  void Visit(Call call) {
+#if defined(ODDITY_RTNEURAL)
+    if (kind_ == EngineKind::kRtneural) {
+      call(rtneural_);
+      return;
+    }
+#endif
+    call(fixed_);
+  }
+
+  EngineKind kind_ = EngineKind::kFixed;
+  FixedEngine fixed_;
+#if defined(ODDITY_RTNEURAL)
+  RtneuralEngine rtneural_;
+#endif
+};
+
+}  // namespace oddity

@@ -1,0 +1,73 @@
+#include "engine/fixed_engine.h"
+
+#include <cstring>
+
+namespace oddity {
+
+void FixedEngine::Load(const ModelView& model) {
+  const ModelDescription& description = *model.description;
+  architecture_ = description.architecture;
+  gate_count_ = GateCount(architecture_);
+  knob_count_ = description.knob_count;
+
+  layer_.hidden_size = description.hidden_size;
+  layer_.pair_count = PairCount(description.hidden_size);
+  layer_.cell_frac_bits = description.cell_frac_bits;
+  layer_.output_shift = 31 - (description.head_frac_bits - 4);
+  layer_.residual = (description.flags & kResidual) != 0;
+  layer_.head_bias = description.head_bias;
+
+  const int input_count = 1 + knob_count_;
+  const int32_t* scale = model.scale;
+  const int32_t* input = model.input_weights;
+  for (int index = 0; index < layer_.hidden_size; ++index) {
+    RecurrentLayerQ15::Unit& unit = layer_.units[index];
+    std::memcpy(bias_[index], model.bias + index * kMaxGates, sizeof bias_[index]);
+    for (int gate = 0; gate < gate_count_; ++gate, input += input_count) {
+      unit.scale[gate] = *scale++;
+      unit.input[gate] = input[0];
+      for (int knob = 0; knob < knob_count_; ++knob) knob_weights_[index][gate][knob] = input[1 + knob];
+    }
+    unit.head = model.head_weights[index];
+  }
+  const size_t weight_count = size_t(layer_.hidden_size) * layer_.pair_count * gate_count_ * 2;
+  std::memcpy(layer_.weights, model.recurrent_weights, weight_count * sizeof(int16_t));
+
+  for (int knob = 0; knob < knob_count_; ++knob) knobs_[knob] = DefaultPosition(description.knobs[knob]);
+  ApplyKnobs();
+  Reset();
+}
+
+void FixedEngine::SetKnob(int knob, int32_t position_q31) {
+  if (knob < 0 || knob >= knob_count_ || knobs_[knob] == position_q31) return;
+  knobs_[knob] = position_q31;
+  ApplyKnobs();
+}
+
+void FixedEngine::ApplyKnobs() {
+  for (int index = 0; index < layer_.hidden_size; ++index) {
+    for (int gate = 0; gate < kMaxGates; ++gate) {
+      int32_t sum = bias_[index][gate];
+      if (gate < gate_count_) {
+        for (int knob = 0; knob < knob_count_; ++knob) sum = Smmla(knobs_[knob], knob_weights_[index][gate][knob], sum);
+      }
+      layer_.units[index].bias[gate] = sum;
+    }
+  }
+}
+
+void FixedEngine::Reset() {
+  for (RecurrentLayerQ15::Unit& unit : layer_.units) unit.state = 0;
+  std::memset(layer_.hidden, 0, sizeof layer_.hidden);
+  layer_.current = 0;
+}
+
+void FixedEngine::Process(const int32_t* in, int32_t* out, size_t size) {
+  if (architecture_ == Architecture::kLstm) {
+    LstmQ15(layer_, in, out, size);
+  } else {
+    GruQ15(layer_, in, out, size);
+  }
+}
+
+}  // namespace oddity

@@ -1,0 +1,40 @@
+// LSTM -> head, one sample at a time, in the order of the equations:
+//   z = W_hh h + w_x x + b         (i, f, g, o)
+//   c' = sigmoid(f) c + sigmoid(i) tanh(g)
+//   h' = sigmoid(o) tanh(c')
+//   y = w_head h' + b_head + x
+// The numpy specification of the same arithmetic is export/fixed_point.py.
+#include "engine/activation.h"
+#include "engine/recurrent_q15.h"
+
+namespace oddity {
+
+void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
+  const int product_shift = 30 - layer.cell_frac_bits;  // Q28 to two bits less than the cell's format
+  const int tanh_shift = layer.cell_frac_bits - 24;     // those two bits less to Q22
+  for (size_t sample = 0; sample < size; ++sample) {
+    const int32_t x = in[sample];
+    int32_t sums[kMaxHiddenSize][4];
+    DotGates(layer, sums);
+    int16_t* next_hidden = layer.hidden[layer.current ^ 1];
+    int32_t head = HeadStart(layer, x);
+    for (int index = 0; index < layer.hidden_size; ++index) {
+      RecurrentLayerQ15::Unit& unit = layer.units[index];
+      int32_t z[4];
+      for (int gate = 0; gate < 4; ++gate) {
+        z[gate] = Smmla(x, unit.input[gate], Smmla(sums[index][gate], unit.scale[gate], unit.bias[gate]));
+      }
+      const int32_t input_gate = SigmoidQ30(z[0]), forget_gate = SigmoidQ30(z[1]), output_gate = SigmoidQ30(z[3]);
+      const int32_t candidate = Smmulr(input_gate, TanhQ30(z[2])) >> product_shift;
+      const int32_t cell = Ssat<30>(Smmlar(unit.state, forget_gate, candidate));
+      unit.state = ShiftLeft(cell, 2);
+      const int32_t state = Smmulr(output_gate, TanhQ30(cell >> tanh_shift));  // Q28
+      next_hidden[index] = static_cast<int16_t>((state + (1 << 12)) >> 13);
+      head = Smmlar(state, unit.head, head);
+    }
+    layer.current ^= 1;
+    out[sample] = HeadToQ31(layer, head);
+  }
+}
+
+}  // namespace oddity

@@ -1,0 +1,117 @@
+#include "engine/model_blob.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace oddity {
+namespace {
+
+constexpr char kMagic[4] = {'P', 'E', 'D', 'L'};
+constexpr uint16_t kVersion = 1;
+constexpr uint16_t kSectionCount = 8;  // and one more with kLowWeights
+
+struct BlobHeader {
+  char magic[4];
+  uint16_t version;
+  uint16_t section_count;
+  uint32_t total_bytes;
+  uint32_t crc32;  // of all that follows
+};
+
+struct SectionHeader {
+  char tag[4];
+  uint32_t bytes;  // without the padding to 8
+};
+
+bool DescriptionIsSane(const ModelDescription& description) {
+  if (description.architecture != Architecture::kLstm && description.architecture != Architecture::kGru) return false;
+  if (description.hidden_size < 1 || description.hidden_size > kMaxHiddenSize) return false;
+  if (description.knob_count > kMaxKnobs || description.flags > (kResidual | kLowWeights)) return false;
+  if (description.cell_frac_bits < 24 || description.cell_frac_bits > 28) return false;
+  if (description.head_frac_bits < 8 || description.head_frac_bits > 28) return false;
+  if (description.sample_rate_hz != 48000 || description.self_test_frames == 0) return false;
+  if (std::memchr(description.name, 0, sizeof description.name) == nullptr) return false;
+  for (const KnobDescription& knob : description.knobs) {
+    if (std::memchr(knob.name, 0, sizeof knob.name) == nullptr) return false;
+    if (!std::isfinite(knob.minimum) || !std::isfinite(knob.maximum) || !std::isfinite(knob.default_value))
+      return false;
+  }
+  return true;
+}
+
+// Takes the sections one after the other; each must have the tag and the length that the description implies.
+class SectionReader {
+ public:
+  SectionReader(const uint8_t* data, size_t size) : next_(data), left_(size) {}
+
+  template <typename T>
+  const T* Take(const char* tag, size_t count) {
+    const size_t bytes = count * sizeof(T);
+    const size_t padded = (bytes + 7) / 8 * 8;
+    SectionHeader header;
+    if (left_ < sizeof header) return nullptr;
+    std::memcpy(&header, next_, sizeof header);
+    if (std::memcmp(header.tag, tag, 4) != 0 || header.bytes != bytes || left_ - sizeof header < padded) return nullptr;
+    const auto* section = reinterpret_cast<const T*>(next_ + sizeof header);
+    next_ += sizeof header + padded;
+    left_ -= sizeof header + padded;
+    return section;
+  }
+
+  bool AtEnd() const { return left_ == 0; }
+
+ private:
+  const uint8_t* next_;
+  size_t left_;
+};
+
+}  // namespace
+
+uint32_t Crc32(const uint8_t* data, size_t size) {
+  uint32_t crc = ~0u;
+  for (size_t i = 0; i < size; ++i) {
+    crc ^= data[i];
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320u : 0);
+  }
+  return ~crc;
+}
+
+const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
+  BlobHeader header;
+  if (size < sizeof header) return "shorter than a blob's header";
+  std::memcpy(&header, data, sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return "not a model blob";
+  if (header.version != kVersion) return "made for another version of the firmware";
+  if (header.total_bytes != size) return "length does not match: truncated or overlong";
+  if (Crc32(data + sizeof header, size - sizeof header) != header.crc32) return "CRC-32 does not match: damaged";
+
+  SectionReader reader(data + sizeof header, size - sizeof header);
+  ModelView view;
+  view.description = reader.Take<ModelDescription>("DESC", 1);
+  if (view.description == nullptr || !DescriptionIsSane(*view.description)) return "description is not valid";
+  const ModelDescription& description = *view.description;
+  const size_t hidden = description.hidden_size;
+  const bool has_low_weights = description.flags & kLowWeights;
+  if (header.section_count != kSectionCount + has_low_weights) return "has the wrong sections";
+  const size_t rows = hidden * GateCount(description.architecture);
+  view.bias = reader.Take<int32_t>("BIAS", hidden * kMaxGates);
+  view.scale = reader.Take<int32_t>("SCAL", rows);
+  view.input_weights = reader.Take<int32_t>("INPW", rows * (1 + description.knob_count));
+  view.recurrent_weights = reader.Take<int16_t>("RECW", rows * PairCount(description.hidden_size) * 2);
+  view.head_weights = reader.Take<int32_t>("HEAD", hidden);
+  view.self_test_input = reader.Take<int32_t>("TSTI", description.self_test_frames);
+  view.self_test_output = reader.Take<int32_t>("TSTO", description.self_test_frames);
+  if (has_low_weights) {
+    view.low_weights = reader.Take<int16_t>("RECL", rows * PairCount(description.hidden_size) * 2);
+    if (view.low_weights == nullptr) return "shapes do not match the description";
+  }
+  if (view.bias == nullptr || view.scale == nullptr || view.input_weights == nullptr ||
+      view.recurrent_weights == nullptr || view.head_weights == nullptr || view.self_test_input == nullptr ||
+      view.self_test_output == nullptr || !reader.AtEnd()) {
+    return "shapes do not match the description";
+  }
+  *model = view;
+  return nullptr;
+}
+
+}  // namespace oddity

@@ -1,0 +1,236 @@
+#include "pedal/host_port.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "pedal/board.h"
+
+namespace oddity {
+namespace {
+
+constexpr char kFirmwareVersion[] = "0.1.0";
+constexpr size_t kBytesPerSample = 3;
+
+}  // namespace
+
+// Little-endian fields of a request, in order. After a field that is not there, `ok` is false and fields are zero.
+class HostPort::Reader {
+ public:
+  Reader(const uint8_t* data, size_t size) : data_(data), left_(size) {}
+
+  template <typename T>
+  T Take() {
+    T value{};
+    if (left_ < sizeof value) {
+      ok_ = false;
+      left_ = 0;
+      return value;
+    }
+    std::memcpy(&value, data_, sizeof value);
+    data_ += sizeof value;
+    left_ -= sizeof value;
+    return value;
+  }
+
+  const uint8_t* data() const { return data_; }
+  size_t left() const { return left_; }
+  bool AtEnd() const { return ok_ && left_ == 0; }
+
+ private:
+  const uint8_t* data_;
+  size_t left_;
+  bool ok_ = true;
+};
+
+class HostPort::Writer {
+ public:
+  explicit Writer(uint8_t* data) : data_(data) {}
+
+  template <typename T>
+  void Put(T value) {
+    PutBytes(&value, sizeof value);
+  }
+
+  void PutBytes(const void* data, size_t size) {
+    std::memcpy(data_ + size_, data, size);
+    size_ += size;
+  }
+
+  // Says why; for a reply that is not OK.
+  Status Refuse(Status status, const char* reason) {
+    size_ = 0;
+    PutBytes(reason, std::strlen(reason));
+    return status;
+  }
+
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_;
+  size_t size_ = 0;
+};
+
+void HostPort::Init(Effect<Engine>* effect, ModelSlots* slots, LoadMeter* meter) {
+  effect_ = effect;
+  slots_ = slots;
+  meter_ = meter;
+  parser_.Init();
+  active_slot_ = kNoSlot;
+  active_engine_ = EngineKind::kFixed;
+}
+
+void HostPort::Receive(uint8_t byte) {
+  parser_.Push(byte);
+  Frame request;
+  while (parser_.Next(&request)) Answer(request);
+}
+
+void HostPort::Select(int slot, EngineKind engine) {
+  active_slot_ = static_cast<uint8_t>(slot);
+  active_engine_ = engine;
+  effect_->ChangeModel(engine, slots_->Get(slot));
+}
+
+void HostPort::Answer(const Frame& request) {
+  Reader reader(request.payload, request.size);
+  Writer writer(reply_ + kFrameHeaderBytes + 1);
+  const Status status = Dispatch(static_cast<Message>(request.type), reader, writer);
+  reply_[kFrameHeaderBytes] = static_cast<uint8_t>(status);
+  BoardSend(reply_, CloseFrame(request.type | kReply, reply_, 1 + writer.size()));
+}
+
+Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
+  const auto result = [&](const char* reason) {
+    return reason ? reply.Refuse(Status::kRejected, reason) : Status::kOk;
+  };
+  const auto bad = [&](const char* reason) { return reply.Refuse(Status::kBadArgument, reason); };
+  switch (message) {
+    case Message::kHello:
+      return request.AtEnd() ? Hello(reply) : bad("hello takes nothing");
+    case Message::kSlot: {
+      const auto slot = request.Take<uint8_t>();
+      const ModelView* model = request.AtEnd() ? slots_->Get(slot) : nullptr;
+      if (model == nullptr) return bad("the slot is empty");
+      reply.Put(*model->description);
+      return Status::kOk;
+    }
+    case Message::kLoadBegin: {
+      const auto slot = request.Take<uint8_t>();
+      const auto size = request.Take<uint32_t>();
+      return request.AtEnd() ? result(slots_->Begin(slot, size)) : bad("load begin takes slot and size");
+    }
+    case Message::kLoadData: {
+      const auto offset = request.Take<uint32_t>();
+      return result(slots_->Append(offset, request.data(), request.left()));
+    }
+    case Message::kLoadCommit: {
+      int slot;
+      const char* reason = slots_->Commit(&slot);
+      if (reason == nullptr && slot == active_slot_) Select(slot, active_engine_);
+      return result(reason);
+    }
+    case Message::kSelect: {
+      const auto slot = request.Take<uint8_t>();
+      const auto engine = request.Take<EngineKind>();
+      if (!request.AtEnd() || slots_->Get(slot) == nullptr) return bad("the slot is empty");
+      if (!Engine::Has(engine)) return bad("this firmware was built without that engine");
+      Select(slot, engine);
+      return Status::kOk;
+    }
+    case Message::kSet: {
+      const auto parameter = request.Take<Parameter>();
+      const auto value = request.Take<int32_t>();
+      if (!request.AtEnd() || Set(parameter, value) != Status::kOk)
+        return bad("no such parameter, or value out of range");
+      return Status::kOk;
+    }
+    case Message::kProcess:
+      return Process(request, reply);
+    case Message::kStats:
+      if (!request.AtEnd()) return bad("stats takes nothing");
+      for (const uint32_t count : {meter_->blocks(), meter_->frames(), meter_->overruns(), effect_->fault_count(),
+                                   meter_->last_block(), meter_->worst_per_frame()}) {
+        reply.Put(count);
+      }
+      reply.Put(meter_->total());
+      return Status::kOk;
+    case Message::kClearStats:
+      meter_->Clear();
+      effect_->ClearFaults();
+      return Status::kOk;
+    case Message::kReset:
+      effect_->Settle();
+      return Status::kOk;
+  }
+  return reply.Refuse(Status::kUnknownMessage, "unknown message");
+}
+
+Status HostPort::Hello(Writer& reply) const {
+  uint8_t engines = 0;
+  for (const EngineKind kind : {EngineKind::kFixed, EngineKind::kRtneural}) {
+    if (Engine::Has(kind)) engines |= static_cast<uint8_t>(1 << static_cast<int>(kind));
+  }
+  reply.Put(kProtocolVersion);
+  reply.Put(static_cast<uint16_t>(kMaxBlock));
+  reply.Put(static_cast<uint32_t>(kSampleRateHz));
+  reply.Put(static_cast<uint32_t>(ModelSlots::kCapacity));
+  reply.Put(kBoard.budget_per_frame);
+  reply.Put(static_cast<uint8_t>(ModelSlots::kCount));
+  reply.Put(active_slot_);
+  reply.Put(engines);
+  reply.Put(active_engine_);
+  reply.Put(kBoard.counter_unit);
+  reply.PutBytes(kBoard.name, std::strlen(kBoard.name) + 1);
+  reply.PutBytes(kFirmwareVersion, sizeof kFirmwareVersion);
+  return Status::kOk;
+}
+
+Status HostPort::Process(Reader& request, Writer& reply) {
+  const auto block_size = request.Take<uint16_t>();
+  if (block_size < 1 || block_size > kMaxBlock || request.left() % kBytesPerSample != 0) {
+    return reply.Refuse(Status::kBadArgument, "process takes a block size from 1 to 256 and 24-bit samples");
+  }
+  const uint8_t* bytes = request.data();
+  for (size_t left = request.left() / kBytesPerSample; left > 0;) {
+    int32_t samples[kMaxBlock];
+    const size_t frames = std::min<size_t>(left, block_size);
+    for (size_t i = 0; i < frames; ++i, bytes += kBytesPerSample) {
+      samples[i] = static_cast<int32_t>(uint32_t{bytes[0]} << 8 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 24);
+    }
+    const uint32_t start = BoardCounter();
+    effect_->Process(samples, samples, frames);
+    meter_->Record(BoardCounter() - start, frames);
+    effect_->Service();
+    for (size_t i = 0; i < frames; ++i) {
+      const auto rounded = static_cast<uint32_t>(samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128);
+      const uint8_t sample[kBytesPerSample] = {uint8_t(rounded >> 8), uint8_t(rounded >> 16), uint8_t(rounded >> 24)};
+      reply.PutBytes(sample, sizeof sample);
+    }
+    left -= frames;
+  }
+  return Status::kOk;
+}
+
+Status HostPort::Set(Parameter parameter, int32_t value) {
+  if (value < 0) return Status::kBadArgument;
+  switch (parameter) {
+    case Parameter::kInputLevel:
+      effect_->SetInputLevel(value);
+      return Status::kOk;
+    case Parameter::kOutputLevel:
+      effect_->SetOutputLevel(value);
+      return Status::kOk;
+    case Parameter::kBypass:
+      effect_->SetBypass(value != 0);
+      return Status::kOk;
+    case Parameter::kKnob1:
+    case Parameter::kKnob2:
+    case Parameter::kKnob3:
+    case Parameter::kKnob4:
+      effect_->SetKnob(static_cast<int>(parameter) - static_cast<int>(Parameter::kKnob1), value);
+      return Status::kOk;
+  }
+  return Status::kBadArgument;
+}
+
+}  // namespace oddity
