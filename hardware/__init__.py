@@ -1,0 +1,1 @@
+"""The pedal seen from the PC: links, verify, reports."""

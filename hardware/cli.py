@@ -1,0 +1,173 @@
+"""The commands that speak to a pedal: `pedal run`, `pedal verify`, `pedal demo`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from hardware.protocol import Engine
+from training.errors import InputError
+
+_PLACES = ["emulator", "native", "usb"]
+_FILE = click.Path(path_type=Path)
+
+
+def _engine(_context: click.Context, _parameter: click.Parameter, name: str) -> Engine:
+    return Engine[name.upper()]
+
+
+def _assignments(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> dict[str, float]:
+    values = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError as error:
+            raise InputError(f"--knob {text}: give it as NAME=VALUE, such as drive=7") from error
+    return values
+
+
+def _shared_options(command: Callable) -> Callable:
+    """--on, --engine, --knob and --block, which `run` and `verify` have in common."""
+    engines = click.Choice([engine.name.lower() for engine in Engine])
+    options = [
+        click.option(
+            "--on", "place", type=click.Choice(_PLACES), default="emulator", show_default=True, help="Which pedal."
+        ),
+        click.option("--engine", type=engines, default="fixed", show_default=True, callback=_engine),
+        click.option(
+            "--knob", "knobs", multiple=True, metavar="NAME=VALUE", callback=_assignments, help="A knob's value."
+        ),
+        click.option("--block", type=click.IntRange(1, 256), default=48, show_default=True, help="Frames a block."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _knob_values(knobs: tuple, values: dict[str, float]) -> list[float]:
+    unknown = set(values) - {knob.name for knob in knobs}
+    if unknown:
+        there = ", ".join(knob.name for knob in knobs) or "none"
+        raise InputError(f"this model has no knob {', '.join(sorted(unknown))}; its knobs are: {there}")
+    return [values.get(knob.name, knob.default) for knob in knobs]
+
+
+def _blob(model: Path, engine: Engine) -> bytes:
+    """What to upload for `model`: a blob as it is, a model.pt exported in memory."""
+    if model.suffix == ".pedal":
+        try:
+            return model.read_bytes()
+        except OSError as error:
+            raise InputError(f"{model}: {error.strerror}") from error
+    from export import daisy
+    from training import model_file
+
+    return daisy.prepare(model_file.load(model)).blob(low_weights=engine == Engine.RTNEURAL)
+
+
+def _newest_blob() -> Path:
+    blobs = sorted(Path().glob("*.pedal"), key=lambda path: path.stat().st_mtime)
+    if not blobs:
+        raise InputError("which model? give --model, or make a .pedal file here with: pedal export MODEL.pt")
+    click.echo(f"playing {blobs[-1]}, the newest model here (--model chooses another)")
+    return blobs[-1]
+
+
+@click.command()
+@click.argument("source", type=_FILE)
+@click.argument("destination", type=_FILE)
+@click.option("--model", type=_FILE, help="A .pedal or model.pt; by default the newest .pedal of this folder.")
+@_shared_options
+def run(
+    source: Path, destination: Path, model: Path | None, place: str, engine: Engine, knobs: dict[str, float], block: int
+) -> None:
+    """Play the guitar in SOURCE (WAV or FLAC) through a pedal and write what comes back to DESTINATION.
+
+    A pedal on USB plays the model that it has, unless --model gives it another.
+    """
+    from tqdm import tqdm
+
+    from export.daisy import SAMPLE_RATE_HZ
+    from export.fixed_point import to_q31
+    from hardware.connect import open_link, require_engine
+    from hardware.protocol import Parameter
+    from training import audio
+
+    samples = audio.read(source).at_rate(SAMPLE_RATE_HZ).samples
+    audio.require_writable(destination)
+    if model is None and place != "usb":
+        model = _newest_blob()
+    blob = _blob(model, engine) if model else None
+    with open_link(place) as link:
+        require_engine(link, engine)
+        if blob:
+            link.load(0, blob)
+            link.select(0, engine)
+            link.reset()
+        slot = link.hello().active_slot
+        if slot is None:
+            raise InputError("the pedal holds no model: give --model")
+        described = link.slot(slot)
+        for index, (knob, value) in enumerate(zip(described.knobs, _knob_values(described.knobs, knobs), strict=True)):
+            link.set(Parameter(Parameter.KNOB_1 + index), knob.normalised(value))
+        link.reset()
+        with tqdm(total=len(samples), unit="frame", unit_scale=True, desc=described.name) as bar:
+            played = link.process(to_q31(samples) >> 8, block, bar.update)
+    audio.write(destination, played / 2.0**23, SAMPLE_RATE_HZ)
+    click.echo(f"{destination}: {len(played) / SAMPLE_RATE_HZ:.1f} s of {described.name}")
+
+
+@click.command()
+@click.argument("model", type=_FILE)
+@click.option("--input", "input_path", type=_FILE, required=True, help="The dry guitar (DI) to play, WAV or FLAC.")
+@click.option("--target", "target_path", type=_FILE, help="The same through the amp, to compare with as well.")
+@click.option("--out", type=_FILE, help="Folder of the report; by default MODEL without .pt, and -verify.")
+@_shared_options
+def verify(
+    model: Path,
+    input_path: Path,
+    target_path: Path | None,
+    out: Path | None,
+    place: str,
+    engine: Engine,
+    knobs: dict[str, float],
+    block: int,
+) -> None:
+    """Prove that a pedal plays MODEL (a model.pt): play a DI through both and compare sample by sample.
+
+    Exits with 1 when a limit is missed.
+    """
+    from export import daisy
+    from hardware import report as report_files
+    from hardware import verify as verification
+    from hardware.connect import open_link
+    from training import audio, capture, model_file
+
+    exported = daisy.prepare(model_file.load(model))
+    values = _knob_values(exported.model.knobs, knobs)
+    if target_path is None:
+        di, target = audio.read(input_path).at_rate(daisy.SAMPLE_RATE_HZ).samples, None
+    else:
+        recording = capture.read_pair(input_path, target_path)
+        for finding in recording.findings:
+            click.echo(finding)
+        di, target = recording.pairs[0].input, recording.pairs[0].target
+    folder = out or model.with_name(f"{model.stem}-verify")
+    with open_link(place) as link:
+        report, signals = verification.verify(link, exported, di, target, engine, values, block)
+    page = report_files.write(folder, report, signals)
+    click.echo(verification.table(report))
+    click.echo(f"report: {page}")
+    if not report.passed:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.option("--out", type=_FILE, default=Path("build/demo"), show_default=True, help="Folder for all that it makes.")
+def demo(out: Path) -> None:
+    """From a simulated capture to a verified pedal: train, export, build, boot the emulated chip, compare."""
+    from hardware.demo import run_demo
+
+    if not run_demo(out):
+        raise SystemExit(1)

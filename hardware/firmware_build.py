@@ -1,0 +1,41 @@
+"""Build the firmware with PlatformIO and say where the result is."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from training.errors import InputError
+
+REPOSITORY = Path(__file__).parent.parent
+PROGRAMS = {"native": "program", "emulator": "firmware.elf", "daisy": "firmware.bin"}
+RTNEURAL = REPOSITORY / "firmware" / "lib" / "RTNeural" / "RTNeural" / "RTNeural.h"
+
+
+def build(environment: str, model_header: Path | None = None) -> Path:
+    """Build `environment` of platformio.ini and return the program's path; quick when nothing changed.
+
+    `model_header`: a C header of `pedal export`, to be built in as the model of slot 0.
+
+    Raises InputError with the first error line when the build fails, and names a compiler that is missing.
+    """
+    compiler, package = ("arm-none-eabi-g++", "gcc-arm-none-eabi") if environment != "native" else ("g++", "g++")
+    if not shutil.which(compiler):
+        raise InputError(f"{compiler} is missing: install the package {package}")
+    settings = dict(os.environ)
+    settings |= {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no"}
+    if model_header:
+        settings["PEDAL_MODEL_HEADER"] = str(model_header.resolve())
+    command = [sys.executable, "-m", "platformio", "run", "-e", environment]
+    result = subprocess.run(command, cwd=REPOSITORY, env=settings, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        output = (result.stdout + result.stderr).splitlines()
+        first = next(
+            (line for line in output if "error:" in line or "undefined reference" in line),
+            output[-1] if output else "no output",
+        )
+        raise InputError(
+            f"the firmware for {environment} does not build: {first.strip()} (see: pio run -e {environment})"
+        )
+    return REPOSITORY / ".pio" / "build" / environment / PROGRAMS[environment]

@@ -1,0 +1,80 @@
+"""The one protocol through which the PC speaks to a pedal, wherever that pedal is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from export.blob import Description
+from hardware.protocol import CounterUnit, Engine, Parameter
+
+
+@dataclass(frozen=True)
+class PedalInfo:
+    """What a pedal says of itself. `budget_per_frame`: of its counter, 0 where there is no deadline."""
+
+    board: str
+    firmware_version: str
+    sample_rate_hz: int
+    max_block_frames: int
+    slot_count: int
+    blob_capacity_bytes: int
+    engines: frozenset[Engine]
+    active_slot: int | None
+    active_engine: Engine
+    counter_unit: CounterUnit
+    budget_per_frame: int
+
+
+@dataclass(frozen=True)
+class PedalStats:
+    """The pedal's load since it was last cleared; counts are in its `counter_unit`."""
+
+    blocks: int
+    frames: int
+    overruns: int
+    faults: int
+    last_block: int
+    worst_per_frame: int
+    total: int
+
+    @property
+    def mean_per_frame(self) -> float:
+        return self.total / max(self.frames, 1)
+
+
+class PedalLink(Protocol):
+    """A pedal that is there. Each call raises InputError when the pedal refuses, or is silent for 2 s."""
+
+    def hello(self) -> PedalInfo: ...
+
+    def slot(self, slot: int) -> Description:
+        """What the model in `slot` says of itself."""
+
+    def load(self, slot: int, blob: bytes) -> None:
+        """Upload a model blob into a slot; the pedal checks and self-tests it and otherwise keeps what it has."""
+
+    def select(self, slot: int, engine: Engine) -> None:
+        """Make the model of a slot the one that plays; takes effect with a short fade, or at `reset`."""
+
+    def set(self, parameter: Parameter, value: float) -> None:
+        """Levels are gains from 0 to 7.99, knobs positions from 0 to 1, bypass 0 or 1."""
+
+    def process(
+        self, samples: np.ndarray, block_frames: int = 48, progress: Callable[[int], object] | None = None
+    ) -> np.ndarray:
+        """Play `samples` (int32 [frames], 24 bits) through the pedal and return what comes back, likewise.
+
+        The pedal works in blocks of `block_frames` (1 to 256). `progress` is told how many frames are done with each
+        step.
+        """
+
+    def stats(self) -> PedalStats: ...
+
+    def clear_stats(self) -> None: ...
+
+    def reset(self) -> None:
+        """Engine state to zero, every ramp at its target."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,127 @@
+"""The host protocol: one table from which the PC's side and the pedal's side are both written.
+
+A frame is: sync 0xA5, type u8, payload length u16, payload, CRC-16 (CCITT, from 0xFFFF) of type, length and payload;
+all little-endian. The pedal answers each request with one frame of type `request | REPLY` whose payload begins with a
+`Status`; after any but OK comes the reason as text. Requests and replies, by their payloads:
+
+    HELLO       -> protocol version u16, max block u16, sample rate u32, blob capacity u32, budget a frame u32
+                   (0: none), slots u8, active slot u8 (255: none), engines u8 (bit mask), active engine u8,
+                   counter unit u8, board, firmware version: texts with a NUL behind each
+    SLOT        slot u8 -> ModelDescription (firmware/engine/model_view.h)
+    LOAD_BEGIN  slot u8, total bytes u32 ->
+    LOAD_DATA   offset u32, bytes ->
+    LOAD_COMMIT -> ; checks and self-tests the blob; a bad one leaves the slot as it was
+    SELECT      slot u8, engine u8 ->
+    SET         parameter u8, value i32 ->
+    PROCESS     block frames u16, samples i24 -> samples i24; run in blocks of that size, the last may be shorter
+    STATS       -> blocks, frames, overruns, faults, last block, worst per frame: u32 each, total u64
+    CLEAR_STATS ->
+    RESET       -> ; engine state to zero, every ramp at its target
+
+`python -m hardware.protocol` writes firmware/pedal/protocol_table.h.
+"""
+
+import binascii
+import struct
+from enum import IntEnum
+from pathlib import Path
+
+from training.files import written_aside
+
+VERSION = 1
+SYNC = 0xA5
+REPLY = 0x80
+MAX_PAYLOAD = 4096
+NO_SLOT = 255
+LEVEL_FRAC_BITS = 28
+HEADER = Path(__file__).parent.parent / "firmware" / "pedal" / "protocol_table.h"
+
+
+class Message(IntEnum):
+    """Types of requests."""
+
+    HELLO = 1
+    SLOT = 2
+    LOAD_BEGIN = 3
+    LOAD_DATA = 4
+    LOAD_COMMIT = 5
+    SELECT = 6
+    SET = 7
+    PROCESS = 8
+    STATS = 9
+    CLEAR_STATS = 10
+    RESET = 11
+
+
+class Status(IntEnum):
+    """First byte of a reply."""
+
+    OK = 0
+    UNKNOWN_MESSAGE = 1
+    BAD_ARGUMENT = 2
+    REJECTED = 3
+
+
+class Parameter(IntEnum):
+    """What SET sets. Levels are gains in Q28 (0 to 7.99), knobs positions in Q31 (0 to 1), bypass is 0 or 1."""
+
+    INPUT_LEVEL = 0
+    OUTPUT_LEVEL = 1
+    BYPASS = 2
+    KNOB_1 = 3
+    KNOB_2 = 4
+    KNOB_3 = 5
+    KNOB_4 = 6
+
+
+class Engine(IntEnum):
+    """Inference engines, as in firmware/engine/engine.h."""
+
+    FIXED = 0
+    RTNEURAL = 1
+
+
+class CounterUnit(IntEnum):
+    """What a board's counter counts."""
+
+    CYCLES = 0
+    INSTRUCTIONS = 1
+    NANOSECONDS = 2
+
+
+def encode(kind: int, payload: bytes = b"") -> bytes:
+    """One frame."""
+    body = struct.pack("<BH", kind, len(payload)) + payload
+    return bytes([SYNC]) + body + struct.pack("<H", binascii.crc_hqx(body, 0xFFFF))
+
+
+def header_text() -> str:
+    """The C++ side of the table."""
+    constants = {
+        "uint16_t kProtocolVersion": VERSION,
+        "uint8_t kSync": f"0x{SYNC:02x}",
+        "uint8_t kReply": f"0x{REPLY:02x}",
+        "size_t kMaxPayload": MAX_PAYLOAD,
+        "uint8_t kNoSlot": NO_SLOT,
+        "int kLevelFracBits": LEVEL_FRAC_BITS,
+    }
+    lines = [
+        "// Made by `python -m hardware.protocol`, which describes the protocol. Do not edit.",
+        "#pragma once",
+        "",
+        "#include <cstddef>",
+        "#include <cstdint>",
+        "",
+        "namespace oddity {",
+        "",
+        *(f"constexpr {name} = {value};" for name, value in constants.items()),
+    ]
+    for table in (Message, Status, Parameter, CounterUnit):
+        members = (f"  k{member.name.title().replace('_', '')} = {member.value}," for member in table)
+        lines += ["", f"enum class {table.__name__} : uint8_t {{", *members, "};"]
+    return "\n".join([*lines, "", "}  // namespace oddity", ""])
+
+
+if __name__ == "__main__":
+    with written_aside(HEADER) as scratch:
+        scratch.write_text(header_text())

@@ -1,0 +1,21 @@
+"""One command line for all rooms: `pedal`, or `python pedal.py`."""
+
+import click
+
+from export.cli import export_command
+from hardware.cli import demo, run, verify
+from training.capture_simulation import simulate
+from training.cli import train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="oddity")
+def main() -> None:
+    """Oddity: the open pedal that plays neural amps and can prove it."""
+
+
+for command in (train, export_command, run, verify, simulate, demo):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()
