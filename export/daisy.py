@@ -9,7 +9,6 @@ from export import blob, fixed_point, header, rtneural
 from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Budget, budget, largest_hidden_size
 from export.quantize import QuantizedModel, quantize
 from training.errors import InputError
-from training.guitar import render_take
 from training.model_file import Model
 
 SAMPLE_RATE_HZ = 48_000
@@ -41,6 +40,8 @@ def signal_to_noise_db(reference: np.ndarray, output: np.ndarray) -> float:
 
 def calibration_audio() -> np.ndarray:
     """A synthetic take at full scale, float32 [frames], on which ranges are measured and the self-test is made."""
+    from training.guitar import render_take  # here, because numba takes a second to load
+
     take = render_take(CALIBRATION_SEED, CALIBRATION_SECONDS, SAMPLE_RATE_HZ)
     return (take / np.abs(take).max()).astype(np.float32)
 

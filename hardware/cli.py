@@ -112,7 +112,7 @@ def run(
         for index, (knob, value) in enumerate(zip(described.knobs, _knob_values(described.knobs, knobs), strict=True)):
             link.set(Parameter(Parameter.KNOB_1 + index), knob.normalised(value))
         link.reset()
-        with tqdm(total=len(samples), unit="frame", unit_scale=True, desc=described.name) as bar:
+        with tqdm(total=len(samples), unit="frame", unit_scale=True, desc=described.name, disable=None) as bar:
             played = link.process(to_q31(samples) >> 8, block, bar.update)
     audio.write(destination, played / 2.0**23, SAMPLE_RATE_HZ)
     click.echo(f"{destination}: {len(played) / SAMPLE_RATE_HZ:.1f} s of {described.name}")

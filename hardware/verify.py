@@ -105,7 +105,9 @@ def verify(
     link.clear_stats()
 
     sent = to_q31(np.concatenate([di, np.zeros(round(TAIL_SECONDS * SAMPLE_RATE_HZ))]))
-    with tqdm(total=len(sent), unit="frame", unit_scale=True, desc=f"{info.board}, {engine.name.lower()}") as bar:
+    with tqdm(
+        total=len(sent), unit="frame", unit_scale=True, desc=f"{info.board}, {engine.name.lower()}", disable=None
+    ) as bar:
         received = link.process(sent >> 8, block_frames, bar.update)
     stats = link.stats()
 

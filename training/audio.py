@@ -1,12 +1,12 @@
 """Read and write audio files."""
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy import signal
 
 from training.errors import InputError
 from training.files import written_aside
@@ -27,6 +27,8 @@ class Audio:
         """The same audio, resampled by a linear-phase polyphase filter where its rate is another."""
         if self.sample_rate_hz == sample_rate_hz:
             return self
+        from scipy import signal  # here, because it takes half a second to load
+
         common = math.gcd(self.sample_rate_hz, sample_rate_hz)
         resampled = signal.resample_poly(self.samples, sample_rate_hz // common, self.sample_rate_hz // common)
         return Audio(np.asarray(resampled, np.float32), sample_rate_hz)
@@ -64,8 +66,8 @@ def require_writable(path: Path) -> None:
 def write(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
     """Write mono `samples` (float [frames], clipped to +-1) as 24-bit WAV or FLAC, by the suffix of `path`."""
     require_writable(path)
+    buffer = io.BytesIO()  # libsndfile keeps the reason to itself when a disk is full
+    kind = Path(path).suffix[1:].upper()
+    soundfile.write(buffer, np.clip(samples, -1.0, 1.0 - 2.0**-23), sample_rate_hz, subtype="PCM_24", format=kind)
     with written_aside(path) as scratch:
-        try:
-            soundfile.write(scratch, np.clip(samples, -1.0, 1.0 - 2.0**-23), sample_rate_hz, subtype="PCM_24")
-        except soundfile.LibsndfileError as error:
-            raise OSError(None, str(error)) from error
+        scratch.write_bytes(buffer.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import fft, signal
+from scipy import fft
 
 from training import audio
 from training.errors import InputError
@@ -193,9 +193,7 @@ def _read_pair(input_path: Path, target_path: Path, positions: tuple[float, ...]
     findings += _check_levels(input_path, dry.samples) + _check_levels(target_path, wet.samples)
     if dry.sample_rate_hz != SAMPLE_RATE_HZ:
         findings.append(f"{target_path.name}: both files resampled to {SAMPLE_RATE_HZ} Hz, the pedal's rate")
-    pair, alignment = align(
-        _resampled(dry.samples, dry.sample_rate_hz), _resampled(wet.samples, wet.sample_rate_hz), target_path.name
-    )
+    pair, alignment = align(dry.at_rate(SAMPLE_RATE_HZ).samples, wet.at_rate(SAMPLE_RATE_HZ).samples, target_path.name)
     pair = replace(pair, positions=positions)
     if _peak_dbfs(pair.target[pair.validation_start :]) < SILENCE_DBFS:
         raise InputError(
@@ -218,14 +216,6 @@ def _check_levels(path: Path, samples: np.ndarray) -> list[str]:
 
 def _peak_dbfs(samples: np.ndarray) -> float:
     return 20 * math.log10(max(float(np.abs(samples).max(initial=0.0)), 1e-10))
-
-
-def _resampled(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    common = math.gcd(sample_rate_hz, SAMPLE_RATE_HZ)
-    if sample_rate_hz == SAMPLE_RATE_HZ:
-        return samples
-    resampled = signal.resample_poly(samples, SAMPLE_RATE_HZ // common, sample_rate_hz // common)
-    return np.asarray(resampled, dtype=np.float32)
 
 
 def align(dry: np.ndarray, wet: np.ndarray, name: str) -> tuple[Pair, list[str]]:

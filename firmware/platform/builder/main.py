@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from SCons.Script import COMMAND_LINE_TARGETS, Default, DefaultEnvironment
+from SCons.Script import Default, DefaultEnvironment
 
 env = DefaultEnvironment()
 platform_dir = Path(env.PioPlatform().get_dir())
@@ -19,7 +19,9 @@ env.Append(
 )
 
 rtneural_dir = firmware_dir / "lib" / "RTNeural"
-if (rtneural_dir / "RTNeural" / "RTNeural.h").is_file():
+if board is not None and not board.get("build.rtneural"):
+    pass  # its networks of all sizes would fill the chip's flash
+elif (rtneural_dir / "RTNeural" / "RTNeural.h").is_file():
     env.Append(
         CPPDEFINES=["ODDITY_RTNEURAL", ("RTNEURAL_DEFAULT_ALIGNMENT", 16), ("RTNEURAL_USE_STL", 1)],
         CCFLAGS=["-isystem", str(rtneural_dir)],  # its warnings are not ours
@@ -62,8 +64,8 @@ else:
     )
     env.Append(
         CCFLAGS=cpu,
-        ASFLAGS=cpu + ["-x", "assembler-with-cpp"],
-        LINKFLAGS=cpu + ["-nostartfiles", "-Wl,--gc-sections"] + board.get("build.link_flags").split(),
+        ASFLAGS=[*cpu, "-x", "assembler-with-cpp"],
+        LINKFLAGS=[*cpu, "-nostartfiles", "-Wl,--gc-sections", *board.get("build.link_flags").split()],
         LIBPATH=[str(script.parent)],
     )
     elf = env.BuildProgram()

@@ -1,0 +1,58 @@
+# make demo   from a simulated capture to a verified pedal; build/demo/report.html
+# make test   everything that CI runs
+# make bench  the speed and accuracy tables, into build/bench
+# make clean  remove what these made, but for the virtual environment
+
+SHELL := /bin/bash
+export PLATFORMIO_DISABLE_UPGRADE_CHECK := true
+export PLATFORMIO_SETTING_ENABLE_TELEMETRY := no
+
+bin := .venv/bin
+packages := g++ git gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm
+firmware_sources = $(shell git ls-files -- 'firmware/*.h' 'firmware/*.cc')
+
+.PHONY: demo test bench clean setup packages
+
+demo: setup
+	$(bin)/pedal demo
+
+test: setup
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/clang-format --dry-run -Werror $(firmware_sources)
+	$(bin)/pytest
+
+bench: setup
+	$(bin)/python benchmarks/instructions.py
+	$(bin)/python benchmarks/training_recipe.py
+
+clean:
+	rm -rf build .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+setup: packages .venv/installed
+
+# The system's packages: installed when missing, as root or through sudo; else named in one line.
+packages:
+	@if command -v dpkg-query >/dev/null; then \
+	  missing=; \
+	  for package in $(packages); do \
+	    [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; \
+	  done; \
+	  python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	  [ -z "$$missing" ] && exit 0; \
+	  if [ "$$(id -u)" = 0 ]; then as=; elif command -v sudo >/dev/null; then as=sudo; \
+	  else echo "please install:$$missing"; exit 2; fi; \
+	  echo "installing:$$missing"; \
+	  $$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  for tool in g++ git arm-none-eabi-g++ qemu-system-arm; do \
+	    command -v $$tool >/dev/null || { echo "please install $$tool"; exit 2; }; \
+	  done; \
+	fi
+
+.venv/installed: pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 2; }
+	python3 -m venv .venv
+	$(bin)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
