@@ -50,6 +50,7 @@ def header_text() -> str:
         "// Made by `python -m export.activation_tables`, which explains the words. Do not edit.",
         "#pragma once",
         "",
+        "// clang-format off",
         "#include <cstdint>",
         "",
         "namespace oddity {",

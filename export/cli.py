@@ -21,8 +21,7 @@ def export_command(model: Path, target: str, out: Path | None, audio: Path | Non
     For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost.
     """
     from export import daisy, rtneural
-    from training import audio as audio_files
-    from training import model_file
+    from training import capture, model_file
 
     loaded = model_file.load(model)
     base = out or model.with_suffix("")
@@ -31,8 +30,7 @@ def export_command(model: Path, target: str, out: Path | None, audio: Path | Non
         rtneural.write(path, loaded)
         click.echo(f"RTNeural   {path}")
         return
-    samples = audio_files.read(audio).samples if audio else None
-    exported = daisy.prepare(loaded, samples)
+    exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None)
     command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])
     paths = daisy.write(exported, base, command, float_weights)
     click.echo(daisy.summary(exported))

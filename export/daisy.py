@@ -15,6 +15,7 @@ SAMPLE_RATE_HZ = 48_000
 CALIBRATION_SECONDS = 4.0
 CALIBRATION_SEED = 20
 ACCURACY_FRAMES = 4_800
+MINIMUM_FRAMES = ACCURACY_FRAMES
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def prepare(model: Model, audio: np.ndarray | None = None) -> Exported:
             f"{model.name}: was trained at {model.sample_rate_hz} Hz; the pedal runs at {SAMPLE_RATE_HZ} Hz"
         )
     audio = calibration_audio() if audio is None else audio
+    if len(audio) < MINIMUM_FRAMES:
+        raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
     quantized = quantize(model, audio)
     cost = budget(model.architecture, quantized.hidden_size)
     if not cost.fits:

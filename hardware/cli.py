@@ -138,21 +138,24 @@ def verify(
 
     Exits with 1 when a limit is missed.
     """
+    import numpy as np
+
     from export import daisy
     from hardware import report as report_files
     from hardware import verify as verification
     from hardware.connect import open_link
-    from training import audio, capture, model_file
+    from training import capture, model_file
 
     exported = daisy.prepare(model_file.load(model))
     values = _knob_values(exported.model.knobs, knobs)
+    target: np.ndarray | None = None
     if target_path is None:
-        di, target = audio.read(input_path).at_rate(daisy.SAMPLE_RATE_HZ).samples, None
+        di, findings = capture.read_di(input_path)
     else:
         recording = capture.read_pair(input_path, target_path)
-        for finding in recording.findings:
-            click.echo(finding)
-        di, target = recording.pairs[0].input, recording.pairs[0].target
+        di, target, findings = recording.pairs[0].input, recording.pairs[0].target, list(recording.findings)
+    for finding in findings:
+        click.echo(finding)
     folder = out or model.with_name(f"{model.stem}-verify")
     with open_link(place) as link:
         report, signals = verification.verify(link, exported, di, target, engine, values, block)

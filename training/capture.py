@@ -203,6 +203,15 @@ def _read_pair(input_path: Path, target_path: Path, positions: tuple[float, ...]
     return pair, findings + alignment
 
 
+def read_di(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Read a dry guitar alone: float32 [frames] at 48 kHz, and what the checks have to say, a line each.
+
+    Raises InputError when the file cannot be read as mono audio, is silent or is clipped for more than 10 %.
+    """
+    dry = audio.read(path)
+    return dry.at_rate(SAMPLE_RATE_HZ).samples, _check_levels(Path(path), dry.samples)
+
+
 def _check_levels(path: Path, samples: np.ndarray) -> list[str]:
     if _peak_dbfs(samples) < SILENCE_DBFS:
         raise InputError(f"{path}: is silent (peak {_peak_dbfs(samples):.0f} dBFS)")

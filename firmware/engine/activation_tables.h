@@ -1,6 +1,7 @@
 // Made by `python -m export.activation_tables`, which explains the words. Do not edit.
 #pragma once
 
+// clang-format off
 #include <cstdint>
 
 namespace oddity {

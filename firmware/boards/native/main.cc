@@ -5,6 +5,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
 
 #include <chrono>
 #include <cstdio>
@@ -71,6 +74,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: program PORT\n");
     return 2;
   }
+#if defined(__SSE__)
+  _mm_setcsr(_mm_getcsr() | 0x8000);  // denormals are flushed to zero, as on the chip
+#endif
   effect.Init();
   slots.Init();
   meter.Init(kBoard.budget_per_frame);

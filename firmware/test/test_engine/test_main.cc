@@ -17,7 +17,8 @@ namespace {
 uint32_t Draw() {
   static uint32_t state = 1;
   state = state * 1664525u + 1013904223u;
-  static const uint32_t kEdges[] = {0, 1, 0xffffffff, 0x7fffffff, 0x80000000, 0x80008000, 0x7fff8000, 0x8000, 0xffff0000};
+  static const uint32_t kEdges[] = {0,          1,          0xffffffff, 0x7fffffff, 0x80000000,
+                                    0x80008000, 0x7fff8000, 0x8000,     0xffff0000};
   return (state >> 28) < 4 ? kEdges[(state >> 8) % 9] : state ^ (state << 13);
 }
 

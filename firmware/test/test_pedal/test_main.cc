@@ -67,7 +67,8 @@ void without_a_model_the_guitar_passes() {
 
 void unity_levels_are_exact() {
   Prepare();
-  for (const int32_t sample : std::initializer_list<int32_t>{0, 1, -1, 256, kHalf, INT32_MAX}) CHECK(Play(sample, 1) == -sample);
+  for (const int32_t sample : std::initializer_list<int32_t>{0, 1, -1, 256, kHalf, INT32_MAX})
+    CHECK(Play(sample, 1) == -sample);
 }
 
 void levels_saturate_and_do_not_wrap() {
