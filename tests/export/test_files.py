@@ -15,6 +15,7 @@ from conftest import assert_one_line_error
 from export import activation_tables, blob, header, rtneural
 from export.budget import budget, largest_hidden_size
 from export.quantize import quantize
+from hardware.firmware_build import RTNEURAL
 from training import model_file
 
 
@@ -112,6 +113,38 @@ def test_rtneural_json_computes_what_the_model_computes(make_model, guitar, unit
             hidden = (1 - z) * np.tanh(hx + r * hh) + z * hidden
         output.append((hidden @ np.array(dense["weights"][0]) + dense["weights"][1])[0] + sample)
     np.testing.assert_allclose(output, model.render(guitar[:300], dtype=np.float64), atol=1e-9)
+
+
+RTNEURAL_HOST = """
+#define RTNEURAL_DEFAULT_ALIGNMENT 16
+#include <cstdio>
+#include <fstream>
+#include "RTNeural/RTNeural.h"
+int main(int, char** argv) {
+  std::ifstream file(argv[1]);
+  auto model = RTNeural::json_parser::parseJson<float>(file);
+  model->reset();
+  alignas(16) float in[8] = {0, 0.25f};
+  while (std::scanf("%f", in) == 1) std::printf("%.9g\\n", model->forward(in) + in[0]);
+}
+"""
+
+
+@pytest.mark.skipif(not RTNEURAL.is_file(), reason="RTNeural is not here: git submodule update --init")
+def test_rtneural_itself_reads_the_json_and_plays_the_model(make_model, guitar, tmp_path):
+    (tmp_path / "host.cc").write_text(RTNEURAL_HOST)
+    include = ["-isystem", str(RTNEURAL.parent.parent)]
+    command = ["g++", "-std=c++17", "-O1", *include, "-DRTNEURAL_USE_STL=1", "host.cc", "-o", "host"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    samples = " ".join(map(repr, map(float, guitar[:200])))
+    for unit in ("lstm", "gru"):
+        model = make_model(unit, 6, 1)
+        rtneural.write(tmp_path / "amp.rtneural.json", model)
+        played = subprocess.run(
+            ["./host", "amp.rtneural.json"], cwd=tmp_path, input=samples, capture_output=True, text=True, check=True
+        )
+        output = np.array(played.stdout.split(), float)
+        np.testing.assert_allclose(output, model.render(guitar[:200]), atol=1e-5)
 
 
 def test_budget_grows_with_the_model_and_names_the_largest():
