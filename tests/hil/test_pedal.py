@@ -1,6 +1,7 @@
 """The pedal behind its link, on each pedal that is a program: the emulated chip and the native build."""
 
 import struct
+import time
 import zlib
 from dataclasses import replace
 
@@ -220,6 +221,12 @@ def test_noise_on_the_line_does_not_hang_the_pedal(pedal):
         pedal._port.write(noise + hello[:-1] + bytes([hello[-1] ^ 1]))
         assert pedal.hello().sample_rate_hz == 48_000
     assert pedal._port.in_waiting == 0
+
+
+def test_a_frame_that_breaks_off_is_given_up(pedal):
+    pedal._port.write(bytes([protocol.SYNC, Message.HELLO]) + (4000).to_bytes(2, "little"))
+    time.sleep(1.5)
+    assert pedal.hello().sample_rate_hz == 48_000
 
 
 def test_unknown_messages_are_answered(pedal):

@@ -1,14 +1,6 @@
 // The pedal on QEMU's mps2-an500: a Cortex-M7 without a codec, whose audio comes from the host in protocol frames.
-//
-//   host ── UART 0 ── HostPort ──┬── ModelSlots
-//                                └── Effect ── Engine
 #include "boards/emulator/uart.h"
-#include "pedal/board.h"
-#include "pedal/built_in_model.h"
-#include "pedal/effect.h"
-#include "pedal/host_port.h"
-#include "pedal/load_meter.h"
-#include "pedal/model_slots.h"
+#include "pedal/pedal.h"
 
 namespace oddity {
 namespace {
@@ -18,16 +10,15 @@ constexpr uint32_t kTimerHz = 25'000'000;
 constexpr uint32_t kInstructionsPerTick = 1'000'000'000 / kTimerHz;
 constexpr uint32_t kTicksUntilQuiet = 50;  // of 10 ms
 
-Effect<Engine> effect;
-ModelSlots slots;
-LoadMeter meter;
-HostPort host;
+Pedal pedal;
 Uart uart(0x40004000);
 
 auto* const timer = reinterpret_cast<volatile uint32_t*>(0x40000000);  // CMSDK timer: control, value, reload
 auto* const systick = reinterpret_cast<volatile uint32_t*>(0xE000E010);
 auto* const interrupt_control = reinterpret_cast<volatile uint32_t*>(0xE000ED04);
 auto* const interrupt_enable = reinterpret_cast<volatile uint32_t*>(0xE000E100);
+auto* const interrupt_clear_pending = reinterpret_cast<volatile uint32_t*>(0xE000E280);
+constexpr uint32_t kUartReceiveInterrupt = 1;
 
 void InitTimers() {
   timer[0] = 0;
@@ -57,25 +48,20 @@ int main() {
   __asm volatile("cpsid i");
   InitTimers();
   uart.Init();
-  *interrupt_enable = 1;  // UART 0 receive
-  effect.Init();
-  slots.Init();
-  meter.Init(kBoard.budget_per_frame);
-  host.Init(&effect, &slots, &meter);
-  if (const ModelView* model = BuiltInModel(); model != nullptr && slots.Install(0, *model) == nullptr) {
-    host.Select(0, EngineKind::kFixed);
-  }
+  *interrupt_enable = kUartReceiveInterrupt;
+  pedal.Init();
 
   for (uint32_t quiet_ticks = 0;;) {
+    *interrupt_clear_pending = kUartReceiveInterrupt;  // before reading: a byte after the last one pends it again
     while (uart.Readable()) {
-      host.Receive(uart.Read());
+      pedal.host.Receive(uart.Read());
       quiet_ticks = 0;
     }
     if (systick[0] & 1 << 16) {      // COUNTFLAG
       *interrupt_control = 1 << 25;  // SysTick is no longer pending
-      if (++quiet_ticks == kTicksUntilQuiet) host.Quiet();
+      if (++quiet_ticks == kTicksUntilQuiet) pedal.host.Quiet();
     }
-    effect.Service();
+    pedal.effect.Service();
     WaitForInterrupt();
   }
 }

@@ -13,22 +13,14 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "pedal/board.h"
-#include "pedal/built_in_model.h"
-#include "pedal/effect.h"
-#include "pedal/host_port.h"
-#include "pedal/load_meter.h"
-#include "pedal/model_slots.h"
+#include "pedal/pedal.h"
 
 namespace oddity {
 namespace {
 
 constexpr int kQuietMilliseconds = 500;
 
-Effect<Engine> effect;
-ModelSlots slots;
-LoadMeter meter;
-HostPort host;
+Pedal pedal;
 int connection = -1;
 
 int Accept(uint16_t port) {
@@ -77,25 +69,19 @@ int main(int argc, char** argv) {
 #if defined(__SSE__)
   _mm_setcsr(_mm_getcsr() | 0x8000);  // denormals are flushed to zero, as on the chip
 #endif
-  effect.Init();
-  slots.Init();
-  meter.Init(kBoard.budget_per_frame);
-  host.Init(&effect, &slots, &meter);
-  if (const ModelView* model = BuiltInModel(); model != nullptr && slots.Install(0, *model) == nullptr) {
-    host.Select(0, EngineKind::kFixed);
-  }
+  pedal.Init();
   connection = Accept(static_cast<uint16_t>(std::atoi(argv[1])));
 
   for (;;) {
     pollfd waiting = {connection, POLLIN, 0};
     if (poll(&waiting, 1, kQuietMilliseconds) == 0) {
-      host.Quiet();
+      pedal.host.Quiet();
       continue;
     }
     uint8_t bytes[4096];
     const ssize_t count = recv(connection, bytes, sizeof bytes, 0);
     if (count <= 0) return 0;
-    for (ssize_t i = 0; i < count; ++i) host.Receive(bytes[i]);
-    effect.Service();
+    for (ssize_t i = 0; i < count; ++i) pedal.host.Receive(bytes[i]);
+    pedal.effect.Service();
   }
 }
