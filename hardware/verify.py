@@ -12,9 +12,8 @@ from hardware.connect import require_engine
 from hardware.link import PedalLink
 from hardware.protocol import CounterUnit, Engine, Parameter
 
-TAIL_SECONDS = 0.1
-"""Silence after the DI, so that what the link still holds comes back."""
 LARGEST_DELAY_FRAMES = 12_000
+"""As much silence follows the DI, so that all of it comes back whatever the link holds."""
 MINIMUM_SNR_DB = {Engine.FIXED: 60.0, Engine.RTNEURAL: 90.0}
 
 
@@ -104,7 +103,7 @@ def verify(
     link.reset()
     link.clear_stats()
 
-    sent = to_q31(np.concatenate([di, np.zeros(round(TAIL_SECONDS * SAMPLE_RATE_HZ))]))
+    sent = to_q31(np.concatenate([di, np.zeros(LARGEST_DELAY_FRAMES)]))
     with tqdm(
         total=len(sent), unit="frame", unit_scale=True, desc=f"{info.board}, {engine.name.lower()}", disable=None
     ) as bar:
@@ -115,7 +114,7 @@ def verify(
     reference = np.clip(model.render(played, values, dtype=np.float64), -1.0, 1.0)
     output = np.asarray(received, np.float64) * 2.0**-23
     delay = delay_frames(reference, output)
-    aligned = np.roll(output, -delay)[: len(di)]
+    aligned = output[delay : delay + len(di)]
     reference = reference[: len(di)]
     signals = Signals(played[: len(di)], reference, aligned, target)
 
