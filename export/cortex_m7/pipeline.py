@@ -322,7 +322,7 @@ def _in_two_banks(first: int | None, second: int | None) -> bool:
 
 
 def _shut_out_after_mac(instruction: Instruction) -> bool:
-    """Whether the shadow of a multiply-accumulate keeps it out: VADD, VLDM, VSTM, VLDR and VSTR of doubles, constants."""
+    """Whether a multiply-accumulate keeps it out for a while: VADD, VLDM, VSTM, 64-bit VLDR and VSTR, constants."""
     if instruction.unit in _AFTER_MAC_NEVER:
         return True
     if not instruction.alone or instruction.unit not in (Unit.FLOAT_LOAD, Unit.FLOAT_STORE, Unit.STORE_MULTIPLE):
