@@ -24,7 +24,7 @@ test: setup
 	$(bin)/pytest
 
 bench: setup
-	$(bin)/python benchmarks/instructions.py
+	$(bin)/python benchmarks/cortex_m7.py
 	$(bin)/python benchmarks/training_recipe.py
 
 clean:

@@ -103,7 +103,10 @@ def summary(exported: Exported) -> str:
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
         ("weights", f"int16, one scale a row; {state}"),
         ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on 0.1 s of guitar"),
-        ("processor", f"{cost.cycles_per_sample:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cost.share:.0%} at most"),
+        (
+            "processor",
+            f"{cost.cycles_per_sample:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cost.share:.0%}, estimated",
+        ),
         ("flash", f"{len(exported.blob()):,} bytes (blob)"),
         ("RAM", f"{cost.ram_bytes:,} bytes, 16,384 of them activation tables"),
     ]

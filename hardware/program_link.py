@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import serial
@@ -44,7 +45,8 @@ def emulator_command(image: Path, port: int) -> list[str]:
 COMMANDS = {"native": native_command, "emulator": emulator_command}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -53,16 +55,17 @@ def _free_port() -> int:
 class ProgramLink(SerialLink):
     """`PedalLink` to a program that it starts and stops itself."""
 
-    def __init__(self, board: str, program: Path) -> None:
-        """`board`: 'native' or 'emulator'; `program`: what `firmware_build.build` made for it.
+    def __init__(self, board: str, program: Path, options: Sequence[str] = ()) -> None:
+        """`board`: 'native' or 'emulator'; `program`: what `firmware_build.build` made for it;
+        `options`: more arguments for the program's command line.
 
         Raises InputError when the program is missing or does not come up.
         """
         if not program.is_file():
             raise InputError(f"{program}: no such firmware")
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the program
-        port = _free_port()
-        command = COMMANDS[board](program, port)
+        port = free_port()
+        command = [*COMMANDS[board](program, port), *options]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         try:
             super().__init__(self._connect(port))
