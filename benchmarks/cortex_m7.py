@@ -166,15 +166,15 @@ def main() -> None:
         rows = [row for name in MODELS for row in measure(pedal, name, audio)]
         if len(rows) == len(MODELS):
             print("no rows of rtneural: git submodule update --init fetches it")
+        OUT.mkdir(parents=True, exist_ok=True)
+        (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
         fits = {unit: fit(pedal, unit, audio) for unit in ("lstm", "gru")}
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
     for engine in dict.fromkeys(row["engine"] for row in rows):
         share = [row["instructions"] / row["cycles"] for row in rows if row["engine"] == engine]
         print(f"{engine}: {min(share):.2f} to {max(share):.2f} instructions a cycle")
     print("for export/budget.py: cycles by hidden * pairs, hidden, 1")
     for unit, (coefficients, _) in fits.items():
-        print(f'    "{unit}": ({", ".join(f"{value:.1f}" for value in coefficients)}),')
+        print(f'    "{unit}": ({", ".join(f"{value:.2f}" for value in coefficients)}),')
     print(f"largest LSTM under {USABLE_SHARE:.0%} of the budget: {largest_hidden_size('lstm')}")
     if not all(agrees for _, agrees in fits.values()):
         sys.exit("export/budget.py has other numbers: put these in")
