@@ -13,7 +13,6 @@ LstmDotQ15:
     sub sp, sp, #156
     ldr r4, [sp, #192] @ quads
     rsb r5, r4, #16 @ turns of the chain to skip
-    strd r2, r3, [sp, #128]
     ldr r6, [r1]
     str r6, [sp, #136]
     adr r7, 2f + 1 @ + 1: Thumb
@@ -23,16 +22,18 @@ LstmDotQ15:
     movs r6, #64
     mul r7, r4, r6
     str r7, [sp, #144]
-    ldr r2, [r0, #4]
-    ldr r3, [r0, #8]
     mls r7, r5, r6, r0 @ the chain's offsets count from its first turn, skipped or not
     add r6, sp, r5, lsl #3
     @ the states go to the stack: SP is the one register left to point at them
-    1: ldrd r8, r9, [r1], #8
-    strd r8, r9, [r6], #8
-    subs r4, r4, #1
-    bne 1b
-    ldr r1, [r0]
+    @ in steps of two turns, which may spill into the slots behind them
+    1: ldmia r1!, {r8-r11}
+    subs r4, r4, #2
+    stmia r6!, {r8-r11}
+    bgt 1b
+    strd r2, r3, [sp, #128]
+    ldr r1, [r0, #0]
+    ldr r2, [r0, #4]
+    ldr r3, [r0, #8]
     mov r0, r7
     mov.w r4, #0
     mov.w r5, #0
@@ -119,7 +120,6 @@ GruDotQ15:
     sub sp, sp, #156
     ldr r4, [sp, #192] @ quads
     rsb r5, r4, #16 @ turns of the chain to skip
-    strd r2, r3, [sp, #128]
     ldr r6, [r1]
     str r6, [sp, #136]
     adr r7, 2f + 1 @ + 1: Thumb
@@ -129,16 +129,18 @@ GruDotQ15:
     movs r6, #48
     mul r7, r4, r6
     str r7, [sp, #144]
-    ldr r2, [r0, #4]
-    ldr r3, [r0, #8]
     mls r7, r5, r6, r0 @ the chain's offsets count from its first turn, skipped or not
     add r6, sp, r5, lsl #3
     @ the states go to the stack: SP is the one register left to point at them
-    1: ldrd r8, r9, [r1], #8
-    strd r8, r9, [r6], #8
-    subs r4, r4, #1
-    bne 1b
-    ldr r1, [r0]
+    @ in steps of two turns, which may spill into the slots behind them
+    1: ldmia r1!, {r8-r11}
+    subs r4, r4, #2
+    stmia r6!, {r8-r11}
+    bgt 1b
+    strd r2, r3, [sp, #128]
+    ldr r1, [r0, #0]
+    ldr r2, [r0, #4]
+    ldr r3, [r0, #8]
     mov r0, r7
     mov.w r4, #0
     mov.w r5, #0
