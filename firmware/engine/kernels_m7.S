@@ -10,8 +10,8 @@
     .type LstmDotQ15, %function
 LstmDotQ15:
     push {r4-r11, lr}
+    ldr r4, [sp, #36] @ quads
     sub sp, sp, #156
-    ldr r4, [sp, #192] @ quads
     rsb r5, r4, #16 @ turns of the chain to skip
     ldr r6, [r1]
     str r6, [sp, #136]
@@ -43,7 +43,9 @@ LstmDotQ15:
     mov.w r9, #0
     mov.w r10, #0
     mov.w r11, #0
-    b 4f
+    ldr lr, [sp, #140]
+    ldr r12, [sp, #136]
+    bx lr
     .balign 8
     @ one turn is four states of every row; the entry depends on the hidden size. The last turn's load beyond the
     @ states gets the unit pointer, its loads beyond the weights the first words of the next rows
@@ -104,7 +106,7 @@ LstmDotQ15:
     mov.w r10, #0
     mov.w r11, #0
     beq 3f
-    4: ldr lr, [sp, #140]
+    ldr lr, [sp, #140]
     ldr r12, [sp, #136]
     bx lr
     3: add sp, sp, #156
@@ -117,8 +119,8 @@ LstmDotQ15:
     .type GruDotQ15, %function
 GruDotQ15:
     push {r4-r11, lr}
+    ldr r4, [sp, #36] @ quads
     sub sp, sp, #156
-    ldr r4, [sp, #192] @ quads
     rsb r5, r4, #16 @ turns of the chain to skip
     ldr r6, [r1]
     str r6, [sp, #136]
@@ -148,7 +150,9 @@ GruDotQ15:
     mov.w r7, #0
     mov.w r8, #0
     mov.w r9, #0
-    b 4f
+    ldr lr, [sp, #140]
+    ldr r12, [sp, #136]
+    bx lr
     .balign 8
     @ one turn is four states of every row; the entry depends on the hidden size. The last turn's load beyond the
     @ states gets the unit pointer, its loads beyond the weights the first words of the next rows
@@ -199,7 +203,7 @@ GruDotQ15:
     mov.w r8, #0
     mov.w r9, #0
     beq 3f
-    4: ldr lr, [sp, #140]
+    ldr lr, [sp, #140]
     ldr r12, [sp, #136]
     bx lr
     3: add sp, sp, #156
