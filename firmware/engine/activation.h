@@ -13,6 +13,8 @@ namespace oddity {
 // half) and the rise over the piece (Q15, low half).
 constexpr int kSigmoidFracBits = 21;
 constexpr int kTanhFracBits = 22;
+constexpr const int32_t* kSigmoidCentre = kSigmoidTable + kActivationTableSize / 2;  // the piece from z = 0
+constexpr const int32_t* kTanhCentre = kTanhTable + kActivationTableSize / 2;
 
 // Q30 in [-1, 1]. tanh never reaches +1.0, which would wrap when a product with it is rounded to Q15.
 inline int32_t Activate(const int32_t* table_centre, int32_t z) {
@@ -21,7 +23,7 @@ inline int32_t Activate(const int32_t* table_centre, int32_t z) {
   return Smuad(fraction, static_cast<uint32_t>(table_centre[limited >> 15]));
 }
 
-inline int32_t SigmoidQ30(int32_t z_q21) { return Activate(kSigmoidTable + kActivationTableSize / 2, z_q21); }
-inline int32_t TanhQ30(int32_t z_q22) { return Activate(kTanhTable + kActivationTableSize / 2, z_q22); }
+inline int32_t SigmoidQ30(int32_t z_q21) { return Activate(kSigmoidCentre, z_q21); }
+inline int32_t TanhQ30(int32_t z_q22) { return Activate(kTanhCentre, z_q22); }
 
 }  // namespace oddity

@@ -11,7 +11,7 @@ void FixedEngine::Load(const ModelView& model) {
   knob_count_ = description.knob_count;
 
   layer_.hidden_size = description.hidden_size;
-  layer_.pair_count = PairCount(description.hidden_size);
+  layer_.quad_count = (description.hidden_size + 3) / 4;
   layer_.cell_frac_bits = description.cell_frac_bits;
   layer_.output_shift = 31 - (description.head_frac_bits - 4);
   layer_.residual = (description.flags & kResidual) != 0;
@@ -20,6 +20,7 @@ void FixedEngine::Load(const ModelView& model) {
   const int input_count = 1 + knob_count_;
   const int32_t* scale = model.scale;
   const int32_t* input = model.input_weights;
+  std::memset(layer_.units, 0, sizeof layer_.units);
   for (int index = 0; index < layer_.hidden_size; ++index) {
     RecurrentLayerQ15::Unit& unit = layer_.units[index];
     std::memcpy(bias_[index], model.bias + index * kMaxGates, sizeof bias_[index]);
@@ -30,12 +31,23 @@ void FixedEngine::Load(const ModelView& model) {
     }
     unit.head = model.head_weights[index];
   }
-  const size_t weight_count = size_t(layer_.hidden_size) * layer_.pair_count * gate_count_ * 2;
-  std::memcpy(layer_.weights, model.recurrent_weights, weight_count * sizeof(int16_t));
+  PackWeights(model.recurrent_weights);
 
   for (int knob = 0; knob < knob_count_; ++knob) knobs_[knob] = DefaultPosition(description.knobs[knob]);
   ApplyKnobs();
   Reset();
+}
+
+// From [unit][pair][gate][2] to the order in which the kernels read: two units' gates by pair, zeros to fill up.
+void FixedEngine::PackWeights(const int16_t* weights) {
+  std::memset(layer_.weights, 0, sizeof layer_.weights);
+  const int pair_count = 2 * layer_.quad_count;
+  for (int index = 0; index < layer_.hidden_size; ++index) {
+    for (int pair = 0; pair < PairCount(layer_.hidden_size); ++pair, weights += 2 * gate_count_) {
+      const int row = ((index / 2 * pair_count + pair) * 2 + index % 2) * gate_count_;
+      std::memcpy(layer_.weights + 2 * row, weights, 2 * gate_count_ * sizeof(int16_t));
+    }
+  }
 }
 
 void FixedEngine::SetKnob(int knob, int32_t position_q31) {

@@ -17,6 +17,7 @@ class FixedEngine {
   void Process(const int32_t* in, int32_t* out, size_t size);  // Q31
 
  private:
+  void PackWeights(const int16_t* weights);
   void ApplyKnobs();
 
   Architecture architecture_;

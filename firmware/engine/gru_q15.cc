@@ -10,21 +10,35 @@
 
 namespace oddity {
 
+#if defined(__ARM_FEATURE_DSP)
+
+void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
+  RecurrentLayerQ15::Unit* const units_end = layer.units_end();
+  for (size_t sample = 0; sample < size; ++sample) {
+    GruDotQ15(layer.weights, layer.hidden[layer.current], layer.units, units_end, layer.quad_count);
+    layer.current ^= 1;
+    const int32_t head = GruGatesQ15(layer.units, layer.hidden[layer.current], in[sample], HeadStart(layer, in[sample]),
+                                     units_end, kSigmoidCentre, kTanhCentre);
+    out[sample] = HeadToQ31(layer, head);
+  }
+}
+
+#else
+
 void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
   for (size_t sample = 0; sample < size; ++sample) {
     const int32_t x = in[sample];
-    int32_t sums[kMaxHiddenSize][3];
-    DotGates(layer, sums);
+    DotGates<3>(layer);
     int16_t* next_hidden = layer.hidden[layer.current ^ 1];
     int32_t head = HeadStart(layer, x);
     for (int index = 0; index < layer.hidden_size; ++index) {
       RecurrentLayerQ15::Unit& unit = layer.units[index];
       int32_t z[2];
       for (int gate = 0; gate < 2; ++gate) {
-        z[gate] = Smmla(x, unit.input[gate], Smmla(sums[index][gate], unit.scale[gate], unit.bias[gate]));
+        z[gate] = Smmla(x, unit.input[gate], Smmla(unit.sum[gate], unit.scale[gate], unit.bias[gate]));
       }
       const int32_t reset_gate = SigmoidQ30(z[0]), update_gate = SigmoidQ30(z[1]);
-      const int32_t from_state = Smmla(sums[index][2], unit.scale[2], unit.bias[3]);
+      const int32_t from_state = Smmla(unit.sum[2], unit.scale[2], unit.bias[3]);
       const int32_t gated = ShiftLeft(Smmulr(reset_gate, from_state), 2);
       const int32_t candidate = TanhQ30(gated + Smmla(x, unit.input[2], unit.bias[2]));
       unit.state = candidate + ShiftLeft(Smmulr(update_gate, unit.state - candidate), 2);
@@ -35,5 +49,7 @@ void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t si
     out[sample] = HeadToQ31(layer, head);
   }
 }
+
+#endif
 
 }  // namespace oddity

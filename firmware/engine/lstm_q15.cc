@@ -9,20 +9,40 @@
 
 namespace oddity {
 
+#if defined(__ARM_FEATURE_DSP)
+
+namespace {
+constexpr GatesKernel* kGates[] = {LstmGatesQ15Cell24, LstmGatesQ15Cell25, LstmGatesQ15Cell26, LstmGatesQ15Cell27,
+                                   LstmGatesQ15Cell28};
+}
+
+void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
+  GatesKernel* const gates = kGates[layer.cell_frac_bits - 24];
+  RecurrentLayerQ15::Unit* const units_end = layer.units_end();
+  for (size_t sample = 0; sample < size; ++sample) {
+    LstmDotQ15(layer.weights, layer.hidden[layer.current], layer.units, units_end, layer.quad_count);
+    layer.current ^= 1;
+    const int32_t head = gates(layer.units, layer.hidden[layer.current], in[sample], HeadStart(layer, in[sample]),
+                               units_end, kSigmoidCentre, kTanhCentre);
+    out[sample] = HeadToQ31(layer, head);
+  }
+}
+
+#else
+
 void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
   const int product_shift = 30 - layer.cell_frac_bits;  // Q28 to two bits less than the cell's format
   const int tanh_shift = layer.cell_frac_bits - 24;     // those two bits less to Q22
   for (size_t sample = 0; sample < size; ++sample) {
     const int32_t x = in[sample];
-    int32_t sums[kMaxHiddenSize][4];
-    DotGates(layer, sums);
+    DotGates<4>(layer);
     int16_t* next_hidden = layer.hidden[layer.current ^ 1];
     int32_t head = HeadStart(layer, x);
     for (int index = 0; index < layer.hidden_size; ++index) {
       RecurrentLayerQ15::Unit& unit = layer.units[index];
       int32_t z[4];
       for (int gate = 0; gate < 4; ++gate) {
-        z[gate] = Smmla(x, unit.input[gate], Smmla(sums[index][gate], unit.scale[gate], unit.bias[gate]));
+        z[gate] = Smmla(x, unit.input[gate], Smmla(unit.sum[gate], unit.scale[gate], unit.bias[gate]));
       }
       const int32_t input_gate = SigmoidQ30(z[0]), forget_gate = SigmoidQ30(z[1]), output_gate = SigmoidQ30(z[3]);
       const int32_t candidate = Smmulr(input_gate, TanhQ30(z[2])) >> product_shift;
@@ -36,5 +56,7 @@ void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t s
     out[sample] = HeadToQ31(layer, head);
   }
 }
+
+#endif
 
 }  // namespace oddity

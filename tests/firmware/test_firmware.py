@@ -1,6 +1,7 @@
 """The firmware's own unit tests, on the host and in the emulated chip, and that every environment builds."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,11 @@ def test_unit_tests_pass(environment):
 @pytest.mark.parametrize("environment", PROGRAMS)
 def test_every_environment_builds(environment):
     assert build(environment).stat().st_size > 10_000
+
+
+def test_the_kernels_are_what_their_script_makes():
+    script = runpy.run_path(str(REPOSITORY / "firmware" / "engine" / "generate_kernels.py"))
+    assert script["OUTPUT"].read_text() == script["file_text"]()
 
 
 def test_a_missing_compiler_is_named(monkeypatch, tmp_path):

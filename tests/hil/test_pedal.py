@@ -55,6 +55,47 @@ def test_the_pedal_equals_the_numpy_specification(pedal, make_model, guitar, uni
     assert np.array_equal(play(pedal, samples), expected_24_bits)
 
 
+def edge_model(make_model, guitar, unit, hidden_size, cell_frac_bits):
+    """A quantized model of random integers over the whole of their formats, with some at the ends."""
+    rng = np.random.default_rng(hidden_size)
+    model = quantize(make_model(unit, hidden_size), guitar[:200])
+
+    def draw(like, bits):
+        values = rng.integers(-(2**bits), 2**bits, like.shape)
+        ends = rng.choice([-(2**bits), -1, 0, 1, 2**bits - 1], like.shape)
+        return np.where(rng.random(like.shape) < 0.1, ends, values).astype(like.dtype)
+
+    weights = np.zeros_like(model.recurrent_weights)
+    rows = weights.transpose(0, 2, 1, 3).reshape(hidden_size, model.gate_count, -1)
+    limit = min(32767, 65535 // hidden_size)  # a row's sum fits 32 bits
+    rows[:, :, :hidden_size] = rng.integers(-limit, limit + 1, (hidden_size, model.gate_count, hidden_size))
+    weights[:] = rows.reshape(hidden_size, model.gate_count, -1, 2).transpose(0, 2, 1, 3)
+    return replace(
+        model,
+        cell_frac_bits=cell_frac_bits,
+        head_frac_bits=24,
+        head_bias=12345,
+        bias=draw(model.bias, 24),
+        scale=draw(model.scale, 25),
+        input_weights=draw(model.input_weights, 27),
+        recurrent_weights=weights,
+        head_weights=draw(model.head_weights, 22),
+    )
+
+
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+@pytest.mark.parametrize("hidden_size", [1, 2, 3, 4, 5, 6, 7, 8, 13, 20, 40, 64])
+def test_random_integers_give_the_same_bits(pedal, make_model, guitar, unit, hidden_size):
+    quantized = edge_model(make_model, guitar, unit, hidden_size, 24 + hidden_size % 5)
+    # the pedal compares 512 samples at 32 bits when the model is loaded
+    pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
+    samples = np.random.default_rng(1).integers(-(2**23), 2**23, 100).astype(np.int32)
+    samples[40:50] = [-(2**23), 2**23 - 1] * 5
+    expected = fixed_point.run(quantized, samples << 8)
+    expected_24_bits = np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1)
+    assert np.array_equal(play(pedal, samples, block_frames=7), expected_24_bits)
+
+
 def test_block_size_does_not_change_the_output(pedal, contents, guitar, engine):
     pedal.load(0, contents())
     samples = samples_of(guitar)
