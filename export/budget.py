@@ -15,12 +15,12 @@ USABLE_SHARE = 0.9
 """The rest is for the audio interrupt, USB and the controls."""
 MAXIMUM_HIDDEN_SIZE = 64
 _CYCLES = {
-    "lstm": (7.1, 79.3, 61.3),
-    "gru": (6.1, 68.2, 53.2),
+    "lstm": (4.96, 46.44, 142.30),
+    "gru": (3.77, 37.00, 127.09),
 }
 """By hidden size * pairs of hidden units, by hidden size, and in any case; of one sample in the fixed-point engine."""
 ACTIVATION_TABLE_BYTES = 2 * 2048 * 4
-UNIT_BYTES = 56 + 16 + 64
+UNIT_BYTES = 72 + 16 + 64
 """`RecurrentLayerQ15::Unit`, and the unit's bias and knob weights in `FixedEngine`."""
 
 

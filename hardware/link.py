@@ -12,7 +12,8 @@ from hardware.protocol import CounterUnit, Engine, Parameter
 
 @dataclass(frozen=True)
 class PedalInfo:
-    """What a pedal says of itself. `budget_per_frame`: of its counter, 0 where there is no deadline."""
+    """What a pedal says of itself. `budget_per_frame`: of its counter, 0 where there is no deadline;
+    it is that of the active engine."""
 
     board: str
     firmware_version: str

@@ -5,8 +5,8 @@ all little-endian. The pedal answers each request with one frame of type `reques
 `Status`; after any but OK comes the reason as text. Requests and replies, by their payloads:
 
     HELLO       -> protocol version u16, max block u16, sample rate u32, blob capacity u32, budget a frame u32
-                   (0: none), slots u8, active slot u8 (255: none), engines u8 (bit mask), active engine u8,
-                   counter unit u8, board, firmware version: texts with a NUL behind each
+                   (of the active engine, 0: none), slots u8, active slot u8 (255: none), engines u8 (bit mask),
+                   active engine u8, counter unit u8, board, firmware version: texts with a NUL behind each
     SLOT        slot u8 -> ModelDescription (firmware/engine/model_view.h)
     LOAD_BEGIN  slot u8, total bytes u32 ->
     LOAD_DATA   offset u32, bytes ->

@@ -89,7 +89,6 @@ def verify(
     Raises InputError when the pedal refuses the model or falls silent.
     """
     require_engine(link, engine)
-    info = link.hello()
     model = exported.model
     link.load(0, exported.blob(low_weights=engine == Engine.RTNEURAL))
     link.select(0, engine)
@@ -102,6 +101,7 @@ def verify(
         link.set(Parameter(Parameter.KNOB_1 + index), knob.normalised(value))
     link.reset()
     link.clear_stats()
+    info = link.hello()
 
     sent = to_q31(np.concatenate([di, np.zeros(LARGEST_DELAY_FRAMES)]))
     with tqdm(

@@ -13,9 +13,9 @@ void FixedEngine::Load(const ModelView& model) {
   layer_.hidden_size = description.hidden_size;
   layer_.quad_count = (description.hidden_size + 3) / 4;
   layer_.cell_frac_bits = description.cell_frac_bits;
-  layer_.output_shift = 31 - (description.head_frac_bits - 4);
-  layer_.residual = (description.flags & kResidual) != 0;
-  layer_.head_bias = description.head_bias;
+  layer_.head.output_shift = 31 - (description.head_frac_bits - 4);
+  layer_.head.residual = (description.flags & kResidual) != 0;
+  layer_.head.bias = description.head_bias;
 
   const int input_count = 1 + knob_count_;
   const int32_t* scale = model.scale;

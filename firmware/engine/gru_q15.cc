@@ -5,6 +5,8 @@
 //   y = w_head h' + b_head + x
 // The state is kept in Q30, because z near 1 makes it the layer's long memory; the dot products read it as Q15.
 // The numpy specification of the same arithmetic is export/fixed_point.py.
+#include <utility>
+
 #include "engine/activation.h"
 #include "engine/recurrent_q15.h"
 
@@ -13,14 +15,20 @@ namespace oddity {
 #if defined(__ARM_FEATURE_DSP)
 
 void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
+  // The kernels could change the layer for all that the compiler knows: what they do not touch is held here.
+  const HeadQ15 head = layer.head;
+  RecurrentLayerQ15::Unit* const units = layer.units;
   RecurrentLayerQ15::Unit* const units_end = layer.units_end();
+  const int quad_count = layer.quad_count;
+  int16_t* hidden = layer.hidden[layer.current];
+  int16_t* next_hidden = layer.hidden[layer.current ^ 1];
   for (size_t sample = 0; sample < size; ++sample) {
-    GruDotQ15(layer.weights, layer.hidden[layer.current], layer.units, units_end, layer.quad_count);
-    layer.current ^= 1;
-    const int32_t head = GruGatesQ15(layer.units, layer.hidden[layer.current], in[sample], HeadStart(layer, in[sample]),
-                                     units_end, kSigmoidCentre, kTanhCentre);
-    out[sample] = HeadToQ31(layer, head);
+    const int32_t x = in[sample];
+    GruDotQ15(layer.weights, hidden, units, units_end, quad_count);
+    std::swap(hidden, next_hidden);
+    out[sample] = head.ToQ31(GruGatesQ15(units, hidden, x, head.Start(x), units_end, kSigmoidCentre, kTanhCentre));
   }
+  layer.current ^= size & 1;
 }
 
 #else
@@ -30,7 +38,7 @@ void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t si
     const int32_t x = in[sample];
     DotGates<3>(layer);
     int16_t* next_hidden = layer.hidden[layer.current ^ 1];
-    int32_t head = HeadStart(layer, x);
+    int32_t head = layer.head.Start(x);
     for (int index = 0; index < layer.hidden_size; ++index) {
       RecurrentLayerQ15::Unit& unit = layer.units[index];
       int32_t z[2];
@@ -46,7 +54,7 @@ void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t si
       head = Smmlar(unit.state >> 2, unit.head, head);
     }
     layer.current ^= 1;
-    out[sample] = HeadToQ31(layer, head);
+    out[sample] = layer.head.ToQ31(head);
   }
 }
 

@@ -10,6 +10,22 @@
 
 namespace oddity {
 
+// What turns the hidden state into audio, but for the units' weights.
+struct HeadQ15 {
+  int32_t bias;
+  int output_shift;  // left, from the head's sum to Q31; as much to the right, the dry input goes to the sum
+  bool residual;
+
+  // The sum before the hidden units add theirs.
+  int32_t Start(int32_t in) const { return bias + (residual ? in >> output_shift : 0); }
+
+  int32_t ToQ31(int32_t sum) const {
+    const int32_t limit = INT32_MAX >> output_shift;
+    const int32_t limited = sum > limit ? limit : sum < -limit - 1 ? -limit - 1 : sum;
+    return ShiftLeft(limited, output_shift);
+  }
+};
+
 struct RecurrentLayerQ15 {
   // The gates' kernel goes through these two at a time, so an odd layer ends with a unit of zeros, which stays at zero.
   struct Unit {
@@ -26,9 +42,7 @@ struct RecurrentLayerQ15 {
   int hidden_size;
   int quad_count;  // hidden states are read four at a time, beyond the last as zeros
   int cell_frac_bits;
-  int output_shift;  // left, from the head's sum to Q31; as much to the right, the dry input goes to the sum
-  bool residual;
-  int32_t head_bias;
+  HeadQ15 head;
   int current;  // which of the two hidden vectors holds the last sample's state
   Unit units[kMaxHiddenSize];
   alignas(8) int16_t hidden[2][kMaxHiddenSize];  // Q15
@@ -85,16 +99,5 @@ inline void DotGates(RecurrentLayerQ15& layer) {
 }
 
 #endif
-
-// The head's sum before the hidden units add theirs.
-inline int32_t HeadStart(const RecurrentLayerQ15& layer, int32_t in) {
-  return layer.head_bias + (layer.residual ? in >> layer.output_shift : 0);
-}
-
-inline int32_t HeadToQ31(const RecurrentLayerQ15& layer, int32_t sum) {
-  const int32_t limit = INT32_MAX >> layer.output_shift;
-  const int32_t limited = sum > limit ? limit : sum < -limit - 1 ? -limit - 1 : sum;
-  return ShiftLeft(limited, layer.output_shift);
-}
 
 }  // namespace oddity

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/engine.h"
 #include "pedal/protocol_table.h"
 
 namespace oddity {
@@ -11,12 +12,15 @@ namespace oddity {
 struct BoardDescription {
   const char* name;
   CounterUnit counter_unit;
-  uint32_t budget_per_frame;  // of the counter, at 48 kHz; 0: this board has no deadline
 };
 
 extern const BoardDescription kBoard;
 
-uint32_t BoardCounter();                           // counts up and wraps
+uint32_t BoardCounter();  // counts up and wraps
+
+// What the counter may count for a frame at 48 kHz while `engine` plays; 0: this board has no deadline.
+uint32_t BoardBudgetPerFrame(EngineKind engine);
+
 void BoardSend(const uint8_t* data, size_t size);  // to the host
 
 }  // namespace oddity

@@ -174,7 +174,7 @@ Status HostPort::Hello(Writer& reply) const {
   reply.Put(static_cast<uint16_t>(kMaxBlock));
   reply.Put(static_cast<uint32_t>(kSampleRateHz));
   reply.Put(static_cast<uint32_t>(ModelSlots::kCapacity));
-  reply.Put(kBoard.budget_per_frame);
+  reply.Put(BoardBudgetPerFrame(active_engine_));
   reply.Put(static_cast<uint8_t>(ModelSlots::kCount));
   reply.Put(active_slot_);
   reply.Put(engines);
@@ -199,7 +199,7 @@ Status HostPort::Process(Reader& request, Writer& reply) {
     }
     const uint32_t start = BoardCounter();
     effect_->Process(samples, samples, frames);
-    meter_->Record(BoardCounter() - start, frames);
+    meter_->Record(BoardCounter() - start, frames, BoardBudgetPerFrame(active_engine_));
     effect_->Service();
     for (size_t i = 0; i < frames; ++i) {
       const auto rounded = static_cast<uint32_t>(samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128);

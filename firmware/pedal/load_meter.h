@@ -8,21 +8,17 @@ namespace oddity {
 
 class LoadMeter {
  public:
-  void Init(uint32_t budget_per_frame) {
-    budget_per_frame_ = budget_per_frame;
-    Clear();
-  }
-
   void Clear() { blocks_ = frames_ = overruns_ = last_block_ = worst_per_frame_ = total_ = 0; }
 
-  void Record(uint32_t count, size_t frames) {
+  // `budget_per_frame`: 0 for none.
+  void Record(uint32_t count, size_t frames, uint32_t budget_per_frame) {
     ++blocks_;
     frames_ += frames;
     last_block_ = count;
     total_ += count;
     const uint32_t per_frame = (count + frames - 1) / frames;
     if (per_frame > worst_per_frame_) worst_per_frame_ = per_frame;
-    if (budget_per_frame_ != 0 && count > uint64_t{budget_per_frame_} * frames) ++overruns_;
+    if (budget_per_frame != 0 && count > uint64_t{budget_per_frame} * frames) ++overruns_;
   }
 
   uint32_t blocks() const { return blocks_; }
@@ -33,7 +29,6 @@ class LoadMeter {
   uint64_t total() const { return total_; }
 
  private:
-  uint32_t budget_per_frame_;  // 0: none
   uint32_t blocks_, frames_, overruns_, last_block_, worst_per_frame_;
   uint64_t total_;
 };

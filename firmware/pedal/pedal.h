@@ -22,7 +22,7 @@ struct Pedal {
   void Init() {
     effect.Init();
     slots.Init();
-    meter.Init(kBoard.budget_per_frame);
+    meter.Clear();
     host.Init(&effect, &slots, &meter);
     if (const ModelView* model = BuiltInModel(); model != nullptr && slots.Install(0, *model) == nullptr) {
       host.Select(0, EngineKind::kFixed);

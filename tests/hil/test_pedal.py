@@ -290,7 +290,7 @@ def test_stats_count_blocks_and_clear(pedal, contents, guitar):
 
 
 def test_the_emulator_counts_instructions_and_overruns(emulator, make_model, guitar):
-    sizes = {8: 0, 48: 10}
+    sizes = {8: 0, 64: 10}
     for hidden_size, overruns in sizes.items():
         quantized = quantize(make_model("lstm", hidden_size), guitar[:200])
         emulator.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))

@@ -43,7 +43,9 @@ int Accept(uint16_t port) {
 
 }  // namespace
 
-const BoardDescription kBoard = {"native", CounterUnit::kNanoseconds, 0};
+const BoardDescription kBoard = {"native", CounterUnit::kNanoseconds};
+
+uint32_t BoardBudgetPerFrame(EngineKind) { return 0; }
 
 uint32_t BoardCounter() {
   return static_cast<uint32_t>(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1));

@@ -14,7 +14,8 @@
 namespace oddity {
 
 // The linker wants a board; these tests have none.
-const BoardDescription kBoard = {"test", CounterUnit::kNanoseconds, 0};
+const BoardDescription kBoard = {"test", CounterUnit::kNanoseconds};
+uint32_t BoardBudgetPerFrame(EngineKind) { return 0; }
 uint32_t BoardCounter() { return 0; }
 void BoardSend(const uint8_t*, size_t) {}
 
@@ -138,10 +139,10 @@ void any_split_into_blocks_gives_the_same_output() {
 
 void the_meter_counts_overruns() {
   LoadMeter meter;
-  meter.Init(100);
-  meter.Record(4800, 48);
+  meter.Clear();
+  meter.Record(4800, 48, 100);
   CHECK(meter.overruns() == 0);
-  meter.Record(4801, 48);
+  meter.Record(4801, 48, 100);
   CHECK(meter.overruns() == 1 && meter.worst_per_frame() == 101 && meter.total() == 9601 && meter.frames() == 96);
 }
 
