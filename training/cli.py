@@ -17,7 +17,12 @@ from training.errors import InputError
     type=click.Path(path_type=Path),
     help="Several pairs with knobs: a TOML file, see docs.",
 )
-@click.option("--model", default="lstm-20", show_default=True, help="lstm-N or gru-N, N from 1 to 64.")
+@click.option(
+    "--model",
+    default="lstm-20",
+    show_default=True,
+    help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the model goes, such as amp.pt.")
 @click.option("--steps", type=click.IntRange(min=1), help="Updates of the weights.  [default: 12000]")
 @click.option(

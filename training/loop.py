@@ -35,7 +35,7 @@ SPEED_MEASUREMENT_S = 4.0
 class TrainingConfig:
     """All that decides, with the data, what comes out of a training; the defaults are the recipe of `Trainer`.
 
-    model: 'lstm-N' or 'gru-N'.
+    model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers.
     steps: updates of the weights, rounded up to whole draws.
     minutes: if given, `steps` follows from the speed measured at the start.
     stft_weight: of the multi-resolution STFT loss, 0 for none.
@@ -401,7 +401,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
     return Model(
         name=name,
         architecture=network.unit,
-        config={"hidden_size": network.hidden_size, "knob_count": network.knob_count},
+        config=network.config,
         network=network,
         sample_rate_hz=SAMPLE_RATE_HZ,
         knobs=capture.knobs,

@@ -49,7 +49,7 @@ class Model:
     """A trained network and all that is needed to play it.
 
     name: what the pedal shows.
-    architecture, config: what builds the network anew: 'lstm' or 'gru', and its hidden_size and knob_count.
+    architecture, config: what builds the network anew: 'lstm' or 'gru', and `RecurrentNetwork.config`.
     sample_rate_hz: the rate at which the network was trained; it plays right at no other.
     knobs: in the order of the network's input columns after the audio.
     levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
@@ -108,7 +108,7 @@ def save(path: Path, model: Model) -> None:
         "format": FORMAT,
         "name": model.name,
         "architecture": model.architecture,
-        "config": dict(model.config),
+        "config": model.network.config,
         "weights": {key: weights.detach().cpu().clone() for key, weights in model.network.state_dict().items()},
         "sample_rate_hz": model.sample_rate_hz,
         "knobs": [asdict(knob) for knob in model.knobs],
@@ -160,12 +160,8 @@ def _model_from(record: object) -> Model:
     version = _typed(record, "format", int)
     if version != FORMAT:
         raise InputError(f"has format {version}; this version reads format {FORMAT}")
-    config = _typed(record, "config", dict)
     architecture = _typed(record, "architecture", str)
-    if set(config) != {"hidden_size", "knob_count"}:
-        raise InputError("its config should hold hidden_size and knob_count")
-    sizes = _typed(config, "hidden_size", int), _typed(config, "knob_count", int)
-    network = RecurrentNetwork(architecture, *sizes)
+    network = _network_from(architecture, _typed(record, "config", dict))
     _load_weights(network, _typed(record, "weights", dict))
     knobs = tuple(_knob_from(knob) for knob in _typed(record, "knobs", list))
     if len(knobs) != network.knob_count:
@@ -176,13 +172,22 @@ def _model_from(record: object) -> Model:
     return Model(
         name=_typed(record, "name", str),
         architecture=architecture,
-        config=config,
+        config=network.config,
         network=network.eval(),
         sample_rate_hz=sample_rate_hz,
         knobs=knobs,
         levels=_typed(record, "levels", dict),
         training=_typed(record, "training", dict),
     )
+
+
+def _network_from(architecture: str, config: dict[str, Any]) -> RecurrentNetwork:
+    """Build the network of a file's config. Files from before there were stacks lack `layers` and `residual`."""
+    types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": bool}
+    config = {"layers": 1, "residual": True, **config}
+    if set(config) != set(types):
+        raise InputError(f"its config should hold {', '.join(types)}")
+    return RecurrentNetwork(architecture, **{key: _typed(config, key, kind) for key, kind in types.items()})
 
 
 def _typed(record: Mapping[str, Any], key: str, kind: type) -> Any:

@@ -7,57 +7,86 @@ import torch
 from training.errors import InputError
 
 UNITS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
-MAXIMUM_HIDDEN_SIZE = 64
+MAXIMUM_UNITS = 64
+"""Of all layers together: what the pedal's engine has room for."""
+MAXIMUM_LAYERS = 4
 MAXIMUM_KNOB_COUNT = 4
 
 State = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
-"""What the network remembers, each tensor [1, batch, hidden]: (h, c) of an LSTM, h of a GRU."""
+"""What the network remembers, each tensor [layers, batch, hidden]: (h, c) of an LSTM, h of a GRU."""
 
 
 class RecurrentNetwork(torch.nn.Module):
-    """One recurrent layer, one linear layer, and the dry signal added to the output (Wright et al., "Real-Time Guitar
+    """Recurrent layers, one linear layer, and the dry signal added to the output (Wright et al., "Real-Time Guitar
     Amplifier Emulation with Deep Learning", Applied Sciences 10(3), 2020):
 
         h[n], state = recurrent([audio[n], knobs], state)
-        output[n] = head(h[n]) + audio[n]
+        output[n] = head(h[n]) + audio[n]                  without residual: head(h[n])
 
-    The input of the recurrent layer has 1 + knob_count columns, audio first. Its weights are PyTorch's own:
-    `recurrent.weight_ih_l0` [gates * hidden, 1 + knob_count], `recurrent.weight_hh_l0` [gates * hidden, hidden] and two
-    biases [gates * hidden] that add up; the gates lie in the order i, f, g, o (LSTM) or r, z, n (GRU).
+    The first layer's input has 1 + knob_count columns, audio first; each further layer, all of the same hidden size,
+    reads the one before, and h is of the last. The weights are PyTorch's own: of layer K `recurrent.weight_ih_lK`
+    [gates * hidden, inputs], `recurrent.weight_hh_lK` [gates * hidden, hidden] and two biases [gates * hidden] that add
+    up; the gates lie in the order i, f, g, o (LSTM) or r, z, n (GRU).
 
-    Raises InputError for a `unit` other than 'lstm' and 'gru', a hidden size outside 1 to 64 or more than 4 knobs.
+    Raises InputError for a `unit` other than 'lstm' and 'gru', a hidden size outside 1 to 64, layers outside 1 to 4,
+    more than 64 units in all layers together or more than 4 knobs.
     """
 
-    def __init__(self, unit: str, hidden_size: int, knob_count: int = 0) -> None:
+    def __init__(
+        self, unit: str, hidden_size: int, knob_count: int = 0, layers: int = 1, residual: bool = True
+    ) -> None:
         super().__init__()
         if unit not in UNITS:
             raise InputError(f"unknown recurrent unit {unit!r}; there are: {', '.join(UNITS)}")
-        if not 1 <= hidden_size <= MAXIMUM_HIDDEN_SIZE:
-            raise InputError(f"hidden size {hidden_size} is outside 1 to {MAXIMUM_HIDDEN_SIZE}")
+        if not 1 <= hidden_size <= MAXIMUM_UNITS:
+            raise InputError(f"hidden size {hidden_size} is outside 1 to {MAXIMUM_UNITS}")
+        if not 1 <= layers <= MAXIMUM_LAYERS:
+            raise InputError(f"{layers} layers are outside 1 to {MAXIMUM_LAYERS}")
+        if layers * hidden_size > MAXIMUM_UNITS:
+            raise InputError(
+                f"{layers} layers of {hidden_size} are {layers * hidden_size} units; the pedal has {MAXIMUM_UNITS}"
+            )
         if not 0 <= knob_count <= MAXIMUM_KNOB_COUNT:
             raise InputError(f"{knob_count} knobs are outside 0 to {MAXIMUM_KNOB_COUNT}")
         self.unit = unit
         self.hidden_size = hidden_size
         self.knob_count = knob_count
-        self.recurrent = UNITS[unit](1 + knob_count, hidden_size, batch_first=True)
+        self.layers = layers
+        self.residual = residual
+        self.recurrent = UNITS[unit](1 + knob_count, hidden_size, num_layers=layers, batch_first=True)
         self.head = torch.nn.Linear(hidden_size, 1)
         if unit == "lstm":
             # An LSTM that starts by remembering learns long memories sooner (Jozefowicz et al., ICML 2015).
             with torch.no_grad():
-                self.recurrent.bias_hh_l0[hidden_size : 2 * hidden_size] += 1.0
+                for layer in range(layers):
+                    getattr(self.recurrent, f"bias_hh_l{layer}")[hidden_size : 2 * hidden_size] += 1.0
 
     @classmethod
     def from_name(cls, name: str, knob_count: int = 0) -> "RecurrentNetwork":
-        """Build the network that `name` describes: 'lstm-20' is an LSTM of hidden size 20."""
-        match = re.fullmatch(r"(lstm|gru)-([0-9]{1,4})", name)
+        """Build the network that `name` describes: 'lstm-20' has a layer of 20 units, 'lstm-2x24' two of 24."""
+        match = re.fullmatch(r"(lstm|gru)-(?:([0-9]{1,4})x)?([0-9]{1,4})", name)
         if match is None:
-            raise InputError(f"unknown model {name!r}; there are lstm-N and gru-N, N from 1 to {MAXIMUM_HIDDEN_SIZE}")
-        return cls(match[1], int(match[2]), knob_count)
+            raise InputError(
+                f"unknown model {name!r}; there are lstm-N and gru-N, N from 1 to {MAXIMUM_UNITS}, and lstm-LxN and "
+                "gru-LxN of L layers"
+            )
+        return cls(match[1], int(match[3]), knob_count, layers=int(match[2] or 1))
 
     @property
     def name(self) -> str:
-        """The name that `from_name` reads, such as 'lstm-20'."""
-        return f"{self.unit}-{self.hidden_size}"
+        """The name that `from_name` reads, such as 'lstm-20' or 'lstm-2x24'."""
+        size = f"{self.hidden_size}" if self.layers == 1 else f"{self.layers}x{self.hidden_size}"
+        return f"{self.unit}-{size}"
+
+    @property
+    def config(self) -> dict[str, int]:
+        """The arguments of the constructor after `unit`, as model files hold them."""
+        return {
+            "hidden_size": self.hidden_size,
+            "knob_count": self.knob_count,
+            "layers": self.layers,
+            "residual": self.residual,
+        }
 
     def forward(
         self, audio: torch.Tensor, knobs: torch.Tensor | None = None, state: State | None = None
@@ -76,7 +105,8 @@ class RecurrentNetwork(torch.nn.Module):
             held = knobs[:, None, :].expand(-1, audio.shape[1], -1)
             columns = torch.cat([columns, held], dim=-1)
         hidden, state = self.recurrent(columns, state)
-        return self.head(hidden)[..., 0] + audio, state
+        output = self.head(hidden)[..., 0]
+        return output + audio if self.residual else output, state
 
 
 def detached(state: State) -> State:

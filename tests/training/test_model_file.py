@@ -18,13 +18,15 @@ from training.recurrent import RecurrentNetwork
 DRIVE, TONE = Knob("drive", 0, 10, 5), Knob("tone", -1, 1, 0.5)
 
 
-def model(unit: str = "lstm", hidden_size: int = 6, knobs: tuple[Knob, ...] = ()) -> Model:
+def model(
+    unit: str = "lstm", hidden_size: int = 6, knobs: tuple[Knob, ...] = (), layers: int = 1, residual: bool = True
+) -> Model:
     torch.manual_seed(0)
-    network = RecurrentNetwork(unit, hidden_size, len(knobs))
+    network = RecurrentNetwork(unit, hidden_size, len(knobs), layers, residual)
     return Model(
         name="amp",
         architecture=unit,
-        config={"hidden_size": hidden_size, "knob_count": len(knobs)},
+        config=network.config,
         network=network,
         knobs=knobs,
         levels={"input_volts_per_full_scale": 1.4},
@@ -45,13 +47,22 @@ def good(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
 @pytest.mark.parametrize("knobs", [(), (DRIVE, TONE)])
-def test_round_trip(tmp_path: Path, unit: str, knobs: tuple[Knob, ...]) -> None:
-    saved = model(unit, knobs=knobs)
+@pytest.mark.parametrize(("layers", "residual"), [(1, True), (2, False)])
+def test_round_trip(tmp_path: Path, unit: str, knobs: tuple[Knob, ...], layers: int, residual: bool) -> None:
+    saved = model(unit, knobs=knobs, layers=layers, residual=residual)
     model_file.save(tmp_path / "amp.pt", saved)
     loaded = model_file.load(tmp_path / "amp.pt")
     for name in ("name", "architecture", "config", "sample_rate_hz", "knobs", "levels", "training"):
         assert getattr(loaded, name) == getattr(saved, name)
     assert np.array_equal(loaded.render(noise(999)), saved.render(noise(999)))
+
+
+def test_a_file_without_layers_and_residual_is_one_layer_with_residual(good: Path) -> None:
+    record = torch.load(good, weights_only=True)
+    torch.save({**record, "config": {"hidden_size": 6, "knob_count": 1}}, good)
+    loaded = model_file.load(good)
+    assert loaded.config == {"hidden_size": 6, "knob_count": 1, "layers": 1, "residual": True}
+    assert np.array_equal(loaded.render(noise(99)), model(knobs=(DRIVE,)).render(noise(99)))
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -164,6 +175,10 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "hidden size": (lambda r: {**r, "config": {"hidden_size": 10**9, "knob_count": 1}}, "outside 1 to 64"),
     "config type": (lambda r: {**r, "config": {"hidden_size": True, "knob_count": 1}}, "hidden_size should be"),
     "config keys": (lambda r: {**r, "config": {"hidden_size": 6}}, "its config"),
+    "layers": (lambda r: {**r, "config": {**r["config"], "layers": 11}}, "11 layers are outside 1 to 4"),
+    "layers type": (lambda r: {**r, "config": {**r["config"], "layers": 1.0}}, "layers should be of type int"),
+    "layers against weights": (lambda r: {**r, "config": {**r["config"], "layers": 2}}, "not those of its arch"),
+    "residual type": (lambda r: {**r, "config": {**r["config"], "residual": 1}}, "residual should be of type bool"),
     "config against weights": (
         lambda r: {**r, "config": {"hidden_size": 7, "knob_count": 1}},
         "where its config needs",

@@ -13,29 +13,32 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def by_the_equations(network: RecurrentNetwork, audio: np.ndarray, knobs: list[float]) -> np.ndarray:
     """One stream in float64, straight from the equations and the documented order of gates."""
     w = {key: tensor.double().numpy() for key, tensor in network.state_dict().items()}
-    w_ih, w_hh = w["recurrent.weight_ih_l0"], w["recurrent.weight_hh_l0"]
-    b_ih, b_hh = w["recurrent.bias_ih_l0"], w["recurrent.bias_hh_l0"]
-    h, c = np.zeros(network.hidden_size), np.zeros(network.hidden_size)
+    hs, cs = np.zeros((network.layers, network.hidden_size)), np.zeros((network.layers, network.hidden_size))
     output = []
     for sample in audio:
-        a, b = w_ih @ np.array([sample, *knobs]) + b_ih, w_hh @ h + b_hh
-        if network.unit == "lstm":
-            i, f, g, o = np.split(a + b, 4)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
-        else:
-            (ar, az, an), (br, bz, bn) = np.split(a, 3), np.split(b, 3)
-            z = sigmoid(az + bz)
-            h = (1 - z) * np.tanh(an + sigmoid(ar + br) * bn) + z * h
-        output.append(float((w["head.weight"] @ h + w["head.bias"])[0]) + sample)
+        inputs = np.array([sample, *knobs])
+        for layer, (h, c) in enumerate(zip(hs, cs, strict=True)):
+            a = w[f"recurrent.weight_ih_l{layer}"] @ inputs + w[f"recurrent.bias_ih_l{layer}"]
+            b = w[f"recurrent.weight_hh_l{layer}"] @ h + w[f"recurrent.bias_hh_l{layer}"]
+            if network.unit == "lstm":
+                i, f, g, o = np.split(a + b, 4)
+                c[:] = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+                h[:] = sigmoid(o) * np.tanh(c)
+            else:
+                (ar, az, an), (br, bz, bn) = np.split(a, 3), np.split(b, 3)
+                z = sigmoid(az + bz)
+                h[:] = (1 - z) * np.tanh(an + sigmoid(ar + br) * bn) + z * h
+            inputs = h
+        output.append(float((w["head.weight"] @ inputs + w["head.bias"])[0]) + network.residual * sample)
     return np.array(output)
 
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
 @pytest.mark.parametrize("knobs", [[], [0.25], [0.1, 0.9, 0.0, 1.0]])
-def test_forward_follows_the_equations(unit: str, knobs: list[float]) -> None:
+@pytest.mark.parametrize(("layers", "residual"), [(1, True), (1, False), (3, True)])
+def test_forward_follows_the_equations(unit: str, knobs: list[float], layers: int, residual: bool) -> None:
     torch.manual_seed(1)
-    network = RecurrentNetwork(unit, 5, len(knobs))
+    network = RecurrentNetwork(unit, 5, len(knobs), layers, residual)
     audio = 0.5 * torch.randn(3, 40)
     output, _ = network(audio, torch.tensor([[0.5] * len(knobs), knobs, knobs]))
     assert output.shape == (3, 40)
@@ -44,13 +47,14 @@ def test_forward_follows_the_equations(unit: str, knobs: list[float]) -> None:
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
 def test_state_carries_over(unit: str) -> None:
-    network = RecurrentNetwork(unit, 4)
+    network = RecurrentNetwork(unit, 4, layers=2)
     audio = torch.randn(2, 50)
     whole, end = network(audio)
     first, state = network(audio[:, :17])
     second, state = network(audio[:, 17:], None, detached(state))
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     torch.testing.assert_close(state, end)
+    assert (state[0] if unit == "lstm" else state).shape == (2, 2, 4)
 
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
@@ -63,23 +67,46 @@ def test_detached_state_stops_back_propagation(unit: str) -> None:
     assert early.grad is None and late.grad is not None
 
 
-def test_lstm_starts_with_a_forget_bias_of_one_more() -> None:
+def test_every_layer_of_an_lstm_starts_with_a_forget_bias_of_one_more() -> None:
     torch.manual_seed(3)
-    plain = torch.nn.LSTM(1, 6).bias_hh_l0
+    plain = torch.nn.LSTM(1, 6, num_layers=2)
     torch.manual_seed(3)
-    added = (RecurrentNetwork("lstm", 6).recurrent.bias_hh_l0 - plain).detach()
-    torch.testing.assert_close(added, torch.tensor([0.0] * 6 + [1.0] * 6 + [0.0] * 12))
+    network = RecurrentNetwork("lstm", 6, layers=2).recurrent
+    for name in ("bias_hh_l0", "bias_hh_l1"):
+        added = (getattr(network, name) - getattr(plain, name)).detach()
+        torch.testing.assert_close(added, torch.tensor([0.0] * 6 + [1.0] * 6 + [0.0] * 12))
 
 
-@pytest.mark.parametrize("name", ["lstm-1", "lstm-20", "gru-64"])
+@pytest.mark.parametrize("name", ["lstm-1", "lstm-20", "gru-64", "lstm-2x24", "gru-4x16"])
 def test_names_round_trip(name: str) -> None:
     assert RecurrentNetwork.from_name(name).name == name
 
 
-@pytest.mark.parametrize("name", ["lstm-0", "lstm-65", "gru-", "rnn-8", "lstm20", "lstm-20x", "LSTM-20", "", "lstm--1"])
+def test_a_stack_of_one_layer_is_that_layer() -> None:
+    assert RecurrentNetwork.from_name("lstm-1x8").name == "lstm-8"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lstm-0", "lstm-65", "gru-", "rnn-8", "lstm20", "lstm-20x", "LSTM-20", "", "lstm--1", "lstm-x8", "lstm-2x2x2"],
+)
 def test_bad_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"lstm-N|outside 1 to 64"):
         RecurrentNetwork.from_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lstm-0x8", "0 layers are outside 1 to 4"),
+        ("gru-5x8", "5 layers are outside 1 to 4"),
+        ("lstm-2x33", "2 layers of 33 are 66 units; the pedal has 64"),
+    ],
+)
+def test_stacks_that_the_pedal_has_no_room_for_are_refused(name: str, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        RecurrentNetwork.from_name(name)
+    assert raised.value.message == message
 
 
 def test_five_knobs_are_refused() -> None:
