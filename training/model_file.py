@@ -157,27 +157,27 @@ def _parse(contents: bytes, path: Path) -> Model:
 def _model_from(record: object) -> Model:
     if not isinstance(record, dict) or "format" not in record or "architecture" not in record:
         raise InputError("not a model of ours")
-    version = _typed(record, "format", int)
+    version = typed(record, "format", int)
     if version != FORMAT:
         raise InputError(f"has format {version}; this version reads format {FORMAT}")
-    architecture = _typed(record, "architecture", str)
-    network = _network_from(architecture, _typed(record, "config", dict))
-    _load_weights(network, _typed(record, "weights", dict))
-    knobs = tuple(_knob_from(knob) for knob in _typed(record, "knobs", list))
+    architecture = typed(record, "architecture", str)
+    network = _network_from(architecture, typed(record, "config", dict))
+    load_weights(network, typed(record, "weights", dict))
+    knobs = tuple(_knob_from(knob) for knob in typed(record, "knobs", list))
     if len(knobs) != network.knob_count:
         raise InputError(f"names {len(knobs)} knobs where its network has {network.knob_count}")
-    sample_rate_hz = _typed(record, "sample_rate_hz", int)
+    sample_rate_hz = typed(record, "sample_rate_hz", int)
     if not 8000 <= sample_rate_hz <= 384000:
         raise InputError(f"has a sample rate of {sample_rate_hz} Hz")
     return Model(
-        name=_typed(record, "name", str),
+        name=typed(record, "name", str),
         architecture=architecture,
         config=network.config,
         network=network.eval(),
         sample_rate_hz=sample_rate_hz,
         knobs=knobs,
-        levels=_typed(record, "levels", dict),
-        training=_typed(record, "training", dict),
+        levels=typed(record, "levels", dict),
+        training=typed(record, "training", dict),
     )
 
 
@@ -187,10 +187,11 @@ def _network_from(architecture: str, config: dict[str, Any]) -> RecurrentNetwork
     config = {"layers": 1, "residual": True, **config}
     if set(config) != set(types):
         raise InputError(f"its config should hold {', '.join(types)}")
-    return RecurrentNetwork(architecture, **{key: _typed(config, key, kind) for key, kind in types.items()})
+    return RecurrentNetwork(architecture, **{key: typed(config, key, kind) for key, kind in types.items()})
 
 
-def _typed(record: Mapping[str, Any], key: str, kind: type) -> Any:
+def typed(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    """The value of `key`. Raises InputError unless it is there and of exactly this type."""
     value = record.get(key)
     if type(value) is not kind:  # exactly: True is an int to isinstance
         raise InputError(f"{key} should be of type {kind.__name__}")
@@ -206,7 +207,8 @@ def _knob_from(record: object) -> Knob:
     return Knob(record["name"], *numbers)
 
 
-def _load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Set all weights of `network`. Raises InputError when one is missing, extra, misshapen, NaN or not float32."""
     wanted = network.state_dict()
     if set(weights) != set(wanted):
         raise InputError("its weights are not those of its architecture")
