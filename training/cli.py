@@ -51,6 +51,11 @@ from training.errors import InputError
     show_default=True,
     help="Stop after so many validations without a better one; 0: never. There are about 40.",
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["int8"]),
+    help="Fine-tune for weights rounded to 8 bits, with a third more steps.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a training that was broken off: the same command and this.")
 @click.option("--force", is_flag=True, help="Start anew and overwrite --out.")
 def train(

@@ -1,5 +1,6 @@
 """The training loop: truncated back-propagation, validation, checkpoints, resume."""
 
+import copy
 import math
 import signal
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,9 +23,10 @@ from training.files import written_aside
 from training.memory import keep_freed_memory
 from training.model_file import Model
 from training.plot import write_training_plot
-from training.recurrent import RecurrentNetwork, detached
+from training.quantization import int8_weights, straight_through
+from training.recurrent import RecurrentNetwork, State, detached
 
-CHECKPOINT_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 VALIDATIONS = 40
 MAXIMUM_STEPS_BETWEEN_VALIDATIONS = 1000
 VALIDATION_RUN_IN_FRAMES = SAMPLE_RATE_HZ // 2
@@ -41,6 +43,8 @@ class TrainingConfig:
     stft_weight: of the multi-resolution STFT loss, 0 for none.
     patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
     that falls over the whole schedule most of the gain comes at its end.
+    quantize: 'int8' to go on for `fine_tuning_share` of `steps` with rounded weights; see `Trainer`.
+    fine_tuning_learning_rate: the peak of its schedule; 0.002 to 0.005 differ little.
     """
 
     model: str = "lstm-20"
@@ -57,6 +61,17 @@ class TrainingConfig:
     segments_per_draw: int = 8
     gradient_norm: float = 1.0
     adam_beta2: float = 0.99
+    quantize: Literal["int8"] | None = None
+    fine_tuning_share: float = 1 / 3
+    fine_tuning_learning_rate: float = 0.0025
+
+    @property
+    def fine_tuning(self) -> "TrainingConfig | None":
+        """The recipe of the fine-tuning, in whole draws; None when there is none."""
+        if self.quantize is None:
+            return None
+        draws = math.ceil(self.fine_tuning_share * self.steps / self.segments_per_draw)
+        return replace(self, steps=draws * self.segments_per_draw, learning_rate=self.fine_tuning_learning_rate)
 
     @property
     def steps_between_validations(self) -> int:
@@ -131,12 +146,20 @@ def play(network: RecurrentNetwork, streams: Streams, chunk_frames: int = 8192) 
     return torch.cat(outputs, dim=1)
 
 
+Validation = tuple[int, float, float]
+"""The step, the mean training loss since the last validation, and the ESR."""
+
+
 class Trainer:
     """One training: everything that changes from step to step, so that `state` can be stored and set.
 
     The recipe: `streams` random stretches at a time; the network runs in over the first `run_in_frames`, then each
     `segment_frames` give one update, and the state is carried over to the next as a constant. Adam without weight
     decay, the gradient clipped to a norm of 1, the learning rate of `TrainingConfig.learning_rate_at`.
+
+    With `quantize` a second phase follows, which changes no bit of the first: from the best weights the same recipe
+    goes on with a new schedule and a new Adam, and the network plays with weights rounded to int8 while the gradients
+    move the unrounded ones. From then on all that is measured and kept is rounded.
     """
 
     def __init__(self, capture: Capture, config: TrainingConfig, device: torch.device) -> None:
@@ -145,16 +168,18 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.network = RecurrentNetwork.from_name(config.model, len(capture.knobs)).to(device)
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, config.adam_beta2))
+        self.optimizer = self._new_optimizer()
         self.loss = losses.Loss(config.stft_weight)
         stretch = config.run_in_frames + config.segments_per_draw * config.segment_frames
         self.training_part = TrainingPart(capture.pairs, stretch, device)
         self.validation_parts = [validation_streams(pair, device) for pair in capture.pairs]
         self.step = 0
         self.recent_losses: list[float] = []
-        self.history: list[tuple[int, float, float]] = []
+        self.history: list[Validation] = []
+        self.float_history: list[Validation] = []
+        """Empty in the first phase, and its `history` in the second."""
         self.best_esr = math.inf
-        self.best_weights = self._weights()
+        self.best_weights = _on_cpu(self.network.state_dict())
         self.validations_since_best = 0
 
     def train_on_draw(self) -> None:
@@ -162,17 +187,17 @@ class Trainer:
         config = self.config
         drawn = self.training_part.draw(config.streams, self.generator)
         with torch.no_grad():
-            _, state = self.network(drawn.audio[:, : config.run_in_frames], drawn.knobs)
+            _, state = self._forward(drawn.audio[:, : config.run_in_frames], drawn.knobs, None)
         first = config.run_in_frames
         for start in range(first, first + config.segments_per_draw * config.segment_frames, config.segment_frames):
             segment = slice(start, start + config.segment_frames)
-            output, state = self.network(drawn.audio[:, segment], drawn.knobs, detached(state))
+            output, state = self._forward(drawn.audio[:, segment], drawn.knobs, detached(state))
             loss = self.loss(output, drawn.target[:, segment])
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm)
             for group in self.optimizer.param_groups:
-                group["lr"] = config.learning_rate_at(self.step)
+                group["lr"] = self.phase.learning_rate_at(self.step - self.phase_start)
             self.optimizer.step()
             self.step += 1
         self.recent_losses.append(loss.item())
@@ -182,9 +207,10 @@ class Trainer:
 
         Returns whether it is. Raises InputError when training has diverged to NaN.
         """
+        network = self._played_network()
         esrs = []
         for part in self.validation_parts:
-            output = play(self.network, part)[:, VALIDATION_RUN_IN_FRAMES:]
+            output = play(network, part)[:, VALIDATION_RUN_IN_FRAMES:]
             esrs.append(losses.esr(output, part.target).item())
         esr = sum(esrs) / len(esrs)
         if not math.isfinite(esr):
@@ -193,15 +219,62 @@ class Trainer:
         self.recent_losses = []
         better = esr < self.best_esr
         if better:
-            self.best_esr, self.best_weights, self.validations_since_best = esr, self._weights(), 0
+            self.best_esr, self.best_weights, self.validations_since_best = esr, _on_cpu(network.state_dict()), 0
         else:
             self.validations_since_best += 1
         return better
 
+    def start_fine_tuning(self) -> None:
+        """Begin the second phase, and measure what rounding alone does to the best weights of the first."""
+        self.recent_losses = [self.history[-1][1]]  # so that the curve of the loss goes on where it was
+        self.float_history, self.history = self.history, []
+        self.network.load_state_dict(self.best_weights)
+        self.optimizer = self._new_optimizer()
+        self.best_esr = math.inf
+        self.validate()
+
+    @property
+    def quantized(self) -> bool:
+        """Whether this is the second phase."""
+        return bool(self.float_history)
+
+    @property
+    def float_esr(self) -> float:
+        """Of the best weights of the first phase, once that is over."""
+        return min(esr for _, _, esr in self.float_history)
+
+    @property
+    def phase(self) -> TrainingConfig:
+        """The recipe that is being followed."""
+        return (self.quantized and self.config.fine_tuning) or self.config
+
+    @property
+    def phase_start(self) -> int:
+        """The step at which the phase began: the first ends with a validation."""
+        return self.float_history[-1][0] if self.quantized else 0
+
+    @property
+    def phase_finished(self) -> bool:
+        out_of_patience = 0 < self.config.patience <= self.validations_since_best
+        return self.step >= self.phase_start + self.phase.steps or out_of_patience
+
+    @property
+    def validation_due(self) -> bool:
+        return self.phase_finished or (self.step - self.phase_start) % self.config.steps_between_validations == 0
+
+    @property
+    def fine_tuning_due(self) -> bool:
+        return self.phase_finished and self.config.quantize is not None and not self.quantized
+
     @property
     def finished(self) -> bool:
-        out_of_patience = 0 < self.config.patience <= self.validations_since_best
-        return self.step >= self.config.steps or out_of_patience
+        return self.phase_finished and not self.fine_tuning_due
+
+    @property
+    def last_step(self) -> int:
+        """Where training ends if patience does not end it before."""
+        to_come = self.config.fine_tuning.steps if self.config.fine_tuning and not self.quantized else 0
+        return self.phase_start + self.phase.steps + to_come
 
     def best_network(self) -> RecurrentNetwork:
         """The network of the best validation so far, on the CPU."""
@@ -213,11 +286,12 @@ class Trainer:
         """All that changes from step to step, as plain types and tensors."""
         return {
             "step": self.step,
-            "weights": self._weights(),
+            "weights": _on_cpu(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "recent_losses": self.recent_losses,
             "history": self.history,
+            "float_history": self.float_history,
             "best_esr": self.best_esr,
             "best_weights": self.best_weights,
             "validations_since_best": self.validations_since_best,
@@ -231,12 +305,30 @@ class Trainer:
         self.step = state["step"]
         self.recent_losses = state["recent_losses"]
         self.history = state["history"]
+        self.float_history = state["float_history"]
         self.best_esr = state["best_esr"]
         self.best_weights = state["best_weights"]
         self.validations_since_best = state["validations_since_best"]
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        return {key: weights.detach().cpu().clone() for key, weights in self.network.state_dict().items()}
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), betas=(0.9, self.config.adam_beta2))
+
+    def _forward(self, audio: torch.Tensor, knobs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        if not self.quantized:
+            return self.network(audio, knobs, state)
+        return torch.func.functional_call(self.network, straight_through(self.network), (audio, knobs, state))
+
+    def _played_network(self) -> RecurrentNetwork:
+        """The network as the pedal will play it."""
+        if not self.quantized:
+            return self.network
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(int8_weights(self.network))
+        return network
+
+
+def _on_cpu(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key: tensor.detach().cpu().clone() for key, tensor in weights.items()}
 
 
 def train(
@@ -272,13 +364,14 @@ def train(
         stored = _read_checkpoint(checkpoint, digest, config)
         trainer = Trainer(capture, replace(config, steps=stored["steps"]), _device(device))
         trainer.set_state(stored["state"])
-        report(f"resuming at step {trainer.step} of {trainer.config.steps}")
+        report(f"resuming at step {trainer.step} of {trainer.last_step}")
     else:
         steps = config.steps
         if config.minutes is not None:
             steps = affordable_steps(capture, config, 60 * config.minutes, device)
-            report(f"{config.minutes:g} minutes are about {steps} steps here")
         trainer = Trainer(capture, replace(config, steps=steps), _device(device))
+        if config.minutes is not None:
+            report(f"{config.minutes:g} minutes are about {trainer.last_step} steps here")
 
     def save_checkpoint() -> None:
         _write_checkpoint(checkpoint, digest, config, trainer)
@@ -287,14 +380,21 @@ def train(
     with _ctrl_c_noted() as ctrl_c, _progress_bar(trainer) as bar:
         while not trainer.finished:
             trainer.train_on_draw()
+            bar.total = trainer.last_step
             bar.update(trainer.step - bar.n)
             bar.set_postfix_str(f"loss {trainer.recent_losses[-1]:.4f}, best ESR {_decibels(trainer.best_esr)}")
-            if trainer.step % trainer.config.steps_between_validations == 0 or trainer.finished:
-                if trainer.validate():
+            if trainer.validation_due:
+                better = trainer.validate()
+                line = f"step {trainer.step} of {trainer.last_step}: {_validation_line(trainer)}"
+                if trainer.fine_tuning_due:
+                    trainer.start_fine_tuning()
+                    line += f"; the best in {config.quantize}: {_decibels(trainer.best_esr)}, from here on fine-tuned"
+                    better = True
+                if better:
                     model_file.save(out, _model(trainer, capture, digest, out.stem))
                 save_checkpoint()
                 if bar.disable:
-                    report(f"step {trainer.step} of {trainer.config.steps}: {_validation_line(trainer)}")
+                    report(line)
             if ctrl_c:
                 save_checkpoint()
                 raise InputError(f"stopped at step {trainer.step}; the same command with --resume goes on from there")
@@ -302,7 +402,8 @@ def train(
     model_file.save(out, model)
     _write_plot(out, model, capture, trainer)
     checkpoint.unlink(missing_ok=True)
-    report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({_decibels(trainer.best_esr)})")
+    before = f" in {config.quantize}, {_decibels(trainer.float_esr)} in float" if trainer.quantized else ""
+    report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({_decibels(trainer.best_esr)}){before}")
     return model
 
 
@@ -331,7 +432,10 @@ def affordable_steps(
     device: str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
 ) -> int:
-    """How many steps, validations included, a training can do in `seconds` of `clock`; measured in about 5 s."""
+    """How many steps, validations included, a training can do in `seconds` of `clock`; measured in about 5 s.
+
+    The steps of a fine-tuning come on top, and their time is taken into account: they take as long as others.
+    """
     keep_freed_memory()
     trainer = Trainer(capture, config, _device(device))
     trainer.train_on_draw()  # the first is slow, and is not typical
@@ -341,6 +445,7 @@ def affordable_steps(
     seconds_per_step = (clock() - started) / (trainer.step - first_step)
     started = clock()
     trainer.validate()
+    seconds /= 1 + (config.fine_tuning_share if config.quantize else 0)
     validations_s = VALIDATIONS * (clock() - started)
     # The share that validation takes is bounded, so that a slow one cannot leave nothing to train.
     return max(config.segments_per_draw, int((seconds - min(validations_s, seconds / 2)) / seconds_per_step))
@@ -348,7 +453,7 @@ def affordable_steps(
 
 def _progress_bar(trainer: Trainer) -> "tqdm[Any]":
     # disable=None: no bar where nobody watches, as in a log.
-    return tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", disable=None, file=sys.stderr)
+    return tqdm(total=trainer.last_step, initial=trainer.step, unit="step", disable=None, file=sys.stderr)
 
 
 @contextmanager
@@ -398,6 +503,7 @@ def _read_checkpoint(path: Path, digest: str, config: TrainingConfig) -> dict[st
 
 def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
     network = trainer.best_network()
+    float_esr = {"float_validation_esr": trainer.float_esr} if trainer.quantized else {}
     return Model(
         name=name,
         architecture=network.unit,
@@ -408,6 +514,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
         levels=capture.levels,
         training={
             "validation_esr": trainer.best_esr,
+            **float_esr,
             "step": trainer.step,
             "seconds_of_audio": capture.seconds,
             "data_sha256": digest,
@@ -423,4 +530,5 @@ def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> 
     output = play(model.network, streams)[:, VALIDATION_RUN_IN_FRAMES:]
     title = f"{model.name} ({trainer.config.model}, {pair.name})"
     target = streams.target.flatten().numpy()
-    write_training_plot(out.with_name(out.name + ".png"), title, trainer.history, target, output.flatten().numpy())
+    picture = out.with_name(out.name + ".png")
+    write_training_plot(picture, title, trainer.history, target, output.flatten().numpy(), trainer.float_history)

@@ -14,21 +14,29 @@ CLOSE_UP_FRAMES = SAMPLE_RATE_HZ // 50
 
 
 def write_training_plot(
-    path: Path, title: str, history: Sequence[tuple[int, float, float]], target: np.ndarray, output: np.ndarray
+    path: Path,
+    title: str,
+    history: Sequence[tuple[int, float, float]],
+    target: np.ndarray,
+    output: np.ndarray,
+    float_history: Sequence[tuple[int, float, float]] = (),
 ) -> None:
     """Write a PNG of the losses and of 20 ms of waveform.
 
     history: (step, mean training loss, validation ESR) of each validation.
     target, output: float [frames] at 48 kHz, the same stretch of the amp and of the model; the 20 ms shown lie around
     the target's highest peak.
+    float_history: the same as `history`, before weights were rounded.
     """
-    steps, losses, esrs = zip(*history, strict=True)
+    steps, losses, esrs = zip(*float_history, *history, strict=True)
     figure = Figure(figsize=(10, 7), layout="constrained")
     figure.suptitle(title)
     upper, lower = figure.subplots(2, 1)
     upper.semilogy(steps, losses, color="tab:gray", label="training loss (pre-emphasised ESR and DC)")
     upper.semilogy(steps, esrs, color="tab:blue", marker=".", label="validation ESR")
-    best = int(np.argmin(esrs))
+    if float_history:
+        upper.axvline(float_history[-1][0], color="tab:gray", linestyle="--", label="rounded weights from here")
+    best = len(float_history) + int(np.argmin(esrs[len(float_history) :]))
     upper.plot(
         steps[best], esrs[best], "o", color="tab:red", label=f"best: {10 * math.log10(max(esrs[best], 1e-20)):.1f} dB"
     )

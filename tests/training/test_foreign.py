@@ -224,7 +224,7 @@ ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_nothing_but_a_model_or_one_line(tmp_path_factory: pytest.TempPathFactory, document: str, data: Any) -> None:
     """Put anything in any one place of a good file."""

@@ -1,6 +1,8 @@
+import copy
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -13,6 +15,7 @@ from training.capture import Capture, Pair
 from training.errors import InputError
 from training.loop import TrainingConfig, TrainingPart, train
 from training.model_file import Knob
+from training.quantization import int8_weights
 from training.recurrent import RecurrentNetwork
 
 torch.set_num_threads(1)
@@ -20,6 +23,7 @@ CPU = torch.device("cpu")
 DRY = guitar(4.0)
 PLAIN = Capture((Pair("amp.wav", DRY, amp(DRY)),))
 QUICK = TrainingConfig(model="lstm-3", steps=24, streams=4, segment_frames=256, run_in_frames=128)
+QUICK_INT8 = replace(QUICK, model="lstm-2x3", quantize="int8", fine_tuning_share=1.0)
 
 
 def quiet(line: str) -> None:
@@ -78,7 +82,7 @@ def test_the_best_model_is_kept_and_patience_ends_training(tmp_path: Path, monke
     validate = loop.Trainer.validate
 
     def noting(trainer: loop.Trainer) -> bool:
-        seen.append(trainer._weights())
+        seen.append({key: tensor.clone() for key, tensor in trainer.network.state_dict().items()})
         return validate(trainer)
 
     monkeypatch.setattr(losses, "esr", esr)
@@ -114,27 +118,34 @@ def break_off(monkeypatch: pytest.MonkeyPatch, out: Path, config: TrainingConfig
             train(PLAIN, config, out, report=quiet)
 
 
-@pytest.mark.parametrize("at_step", [0, 8, 16])
-def test_resumed_training_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_step: int) -> None:
-    unbroken = train(PLAIN, QUICK, tmp_path / "unbroken.pt", report=quiet)
-    break_off(monkeypatch, tmp_path / "broken.pt", QUICK, at_step)
-    resumed = train(PLAIN, QUICK, tmp_path / "broken.pt", resume=True, report=quiet)
+@pytest.mark.parametrize(
+    ("config", "at_step"), [(QUICK, 0), (QUICK, 8), (QUICK, 16), (QUICK_INT8, 24), (QUICK_INT8, 40)]
+)
+def test_resumed_training_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: TrainingConfig, at_step: int
+) -> None:
+    unbroken = train(PLAIN, config, tmp_path / "unbroken.pt", report=quiet)
+    break_off(monkeypatch, tmp_path / "broken.pt", config, at_step)
+    resumed = train(PLAIN, config, tmp_path / "broken.pt", resume=True, report=quiet)
     assert resumed.training == unbroken.training
     assert same(weights_of(tmp_path / "broken.pt"), weights_of(tmp_path / "unbroken.pt"))
 
 
-def test_a_state_holds_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fine_tuned", [False, True])
+def test_a_state_holds_everything(monkeypatch: pytest.MonkeyPatch, fine_tuned: bool) -> None:
     monkeypatch.setattr(losses, "esr", lambda output, target: torch.tensor(0.25))
-    trainer = loop.Trainer(PLAIN, QUICK, CPU)
+    trainer = loop.Trainer(PLAIN, QUICK_INT8, CPU)
     trainer.train_on_draw()
     assert trainer.validate()
+    if fine_tuned:
+        trainer.start_fine_tuning()
     trainer.train_on_draw()
     assert not trainer.validate()  # so that best_weights are not the last ones
     trainer.train_on_draw()  # so that recent_losses is not empty
     buffer = io.BytesIO()
     torch.save(trainer.state(), buffer)
     buffer.seek(0)
-    other = loop.Trainer(PLAIN, QUICK, CPU)
+    other = loop.Trainer(PLAIN, QUICK_INT8, CPU)
     other.set_state(torch.load(buffer, weights_only=True))
     torch.testing.assert_close(other.state(), trainer.state(), rtol=0, atol=0)
     assert same(other.best_network().state_dict(), trainer.best_weights)
@@ -203,6 +214,67 @@ def test_resume_keeps_the_steps_that_the_minutes_were(tmp_path: Path, monkeypatc
     assert model.training["step"] == model.training["config"]["steps"] == 32
 
 
+def test_fine_tuning_changes_nothing_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[dict[str, Any]] = []
+    start_fine_tuning = loop.Trainer.start_fine_tuning
+
+    def noting(trainer: loop.Trainer) -> None:
+        states.append(copy.deepcopy(trainer.state()))
+        start_fine_tuning(trainer)
+
+    monkeypatch.setattr(loop.Trainer, "start_fine_tuning", noting)
+    quantized = train(PLAIN, QUICK_INT8, tmp_path / "int8.pt", report=quiet)
+    trainer = loop.Trainer(PLAIN, replace(QUICK_INT8, quantize=None), CPU)
+    while not trainer.finished:
+        trainer.train_on_draw()
+        if trainer.validation_due:
+            trainer.validate()
+    torch.testing.assert_close(states, [trainer.state()], rtol=0, atol=0)
+    assert quantized.training["float_validation_esr"] == trainer.best_esr
+    assert quantized.training["step"] == 48 and quantized.training["config"]["quantize"] == "int8"
+    saved = weights_of(tmp_path / "int8.pt")
+    assert same(int8_weights(model_file.load(tmp_path / "int8.pt").network), saved)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["int8.pt", "int8.pt.png"]
+
+
+def test_fine_tuning_beats_rounding_and_ends_on_the_grid() -> None:
+    torch.manual_seed(0)
+    teacher = RecurrentNetwork("lstm", 6)
+    with torch.no_grad():
+        for weights in teacher.parameters():
+            weights *= 2
+        target = teacher(torch.from_numpy(DRY)[None])[0][0].numpy()
+    config = replace(QUICK, model="lstm-6", steps=160, quantize="int8", fine_tuning_share=1.0)
+    trainer = loop.Trainer(Capture((Pair("x", DRY, target),)), config, CPU)
+    trainer.network.load_state_dict(teacher.state_dict())  # as if the first phase had found the very best
+    assert trainer.validate()
+    trainer.start_fine_tuning()
+    rounded_esr = trainer.best_esr
+    assert trainer.float_esr < 1e-9 < 1e-5 < rounded_esr
+    while not trainer.finished:
+        trainer.train_on_draw()
+        if trainer.validation_due:
+            trainer.validate()
+    assert trainer.best_esr < 0.1 * rounded_esr
+    best = trainer.best_network()
+    assert same(int8_weights(best), best.state_dict())
+
+
+def test_patience_ends_each_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "esr", lambda output, target: torch.tensor(0.5))
+    model = train(PLAIN, replace(QUICK_INT8, steps=400, patience=1), tmp_path / "amp.pt", report=quiet)
+    assert model.training["step"] == 3 * 8  # the first validation of each phase is the best
+
+
+def test_fine_tuning_takes_its_share_of_the_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr(loop, "SPEED_MEASUREMENT_S", 2.0)
+    steps = {}
+    for config in (QUICK, replace(QUICK, quantize="int8")):
+        steps[config.quantize] = loop.affordable_steps(PLAIN, config, 6000.0, clock=lambda: float(next(ticks)))
+    assert steps["int8"] == pytest.approx(0.75 * steps[None], rel=0.02)
+
+
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     for device in ("abacus", "cuda:99"):
         with pytest.raises(InputError, match="no device"):
@@ -215,6 +287,15 @@ def test_learning_rate_rises_then_falls() -> None:
     assert rates[0] == pytest.approx(0.01 / 50) and max(rates) == pytest.approx(0.01, rel=0.01)
     assert int(np.argmax(rates)) == 49 and rates[-1] == pytest.approx(1e-4, rel=0.01)
     assert rates[500] == pytest.approx(0.01 * 0.505)
+
+
+def test_fine_tuning_has_a_schedule_of_its_own() -> None:
+    trainer = loop.Trainer(PLAIN, TrainingConfig(steps=1000, quantize="int8"), CPU)
+    assert trainer.config.fine_tuning is not None and trainer.last_step == 1000 + 336
+    rates = [trainer.config.fine_tuning.learning_rate_at(step) for step in range(336)]
+    assert int(np.argmax(rates)) == 49 and max(rates) == pytest.approx(0.0025, rel=0.06)
+    assert rates[-1] == pytest.approx(0.000025, rel=0.01)
+    assert TrainingConfig().fine_tuning is None
 
 
 def test_validations_fall_between_draws() -> None:
