@@ -1,8 +1,12 @@
-"""The activation tables of the fixed-point engine, for the firmware and for its numpy specification.
+"""The activation tables of the fixed-point engine, for the firmware and for its specification.
 
-Sigmoid over +-16 and tanh over +-8 as 2,048 straight pieces of equal width. A 32-bit word a piece: minus the value at
-its start (Q15, high half) and the rise over the piece (Q15, low half), so that one load and one dual multiply with
-(-1, position in the piece) give the value in Q30.
+Coarse: sigmoid over +-16 and tanh over +-8 as 2,048 straight pieces of equal width. A 32-bit word a piece: minus the
+value at its start (Q15, high half) and the rise over the piece (Q15, low half), so that one load and one dual multiply
+with (-1, position in the piece) give the value in Q30.
+
+Fine: tanh(z / 2) over +-16, which is both, since sigmoid(z) = (1 + tanh(z / 2)) / 2. 1,025 straight pieces, each around
+its node; two words a piece: the value at the node and the rise over the piece, Q31. The low half of z, as a signed
+number, is the distance from the node, so that two loads and one multiply-accumulate (SMLAWB) give the value in Q31.
 
 `python -m export.activation_tables` writes firmware/engine/activation_tables.h.
 """
@@ -16,6 +20,8 @@ from training.files import written_aside
 SIZE = 2048
 SIGMOID_STEP = 1 / 64
 TANH_STEP = 1 / 128
+FINE_SIZE = 1025
+FINE_STEP = 1 / 32
 HEADER = Path(__file__).parent.parent / "firmware" / "engine" / "activation_tables.h"
 
 
@@ -45,6 +51,18 @@ def tanh_words() -> np.ndarray:
     return _words(np.tanh, TANH_STEP, highest=32767)
 
 
+def fine_words() -> np.ndarray:
+    """int32 [1025, 2]; node 512 is z = 0. Error up to 1.2e-5, or 6e-5 of what is left to +-1."""
+    nodes = (np.arange(FINE_SIZE) - FINE_SIZE // 2) * FINE_STEP
+    inside = np.linspace(-0.5, 0.5, 33)
+    curve = np.tanh((nodes[:, None] + FINE_STEP * inside) / 2)
+    first, last = curve[:, 0], curve[:, -1]
+    middle = (first + last) / 2
+    error = curve - (middle[:, None] + (last - first)[:, None] * inside)
+    value = middle + (error.max(1) + error.min(1)) / 2
+    return np.rint(np.stack([value, last - first], axis=1) * 2**31).astype(np.int32)
+
+
 def header_text() -> str:
     lines = [
         "// Made by `python -m export.activation_tables`, which explains the words. Do not edit.",
@@ -56,10 +74,14 @@ def header_text() -> str:
         "namespace oddity {",
         "",
         f"constexpr int kActivationTableSize = {SIZE};",
+        f"constexpr int kFineTableSize = {FINE_SIZE};",
     ]
-    for name, words in (("kSigmoidTable", sigmoid_words()), ("kTanhTable", tanh_words())):
-        lines += ["", f"alignas(8) inline constexpr int32_t {name}[kActivationTableSize] = {{"]
-        lines += ["    " + " ".join(f"{word}," for word in words[row : row + 10]) for row in range(0, SIZE, 10)]
+    tables = {"kSigmoidTable": sigmoid_words(), "kTanhTable": tanh_words(), "kFineTable": fine_words()}
+    for name, table in tables.items():
+        shape = "".join(f"[{extent}]" for extent in table.shape)
+        words = table.reshape(-1)
+        lines += ["", f"// {shape}", f"alignas(8) inline constexpr int32_t {name}[{len(words)}] = {{"]
+        lines += ["    " + " ".join(f"{word}," for word in words[row : row + 10]) for row in range(0, len(words), 10)]
         lines += ["};"]
     return "\n".join([*lines, "", "}  // namespace oddity", ""])
 

@@ -1,15 +1,16 @@
 """The model blob (`.pedal`), little-endian: what is uploaded to a pedal. Read by firmware/engine/model_blob.cc.
 
     header   magic "PEDL", version u16, section count u16, total bytes u32, CRC-32 of all that follows u32
-    DESC     ModelDescription of firmware/engine/model_view.h, 160 bytes
-    BIAS     int32 [hidden][4]
-    SCAL     int32 [hidden][gates]
-    INPW     int32 [hidden][gates][1 + knobs]
-    RECW     int16 [hidden][pairs][gates][2]
+    DESC     ModelDescription of firmware/engine/model_view.h, 164 bytes
+    BIAS     int32 [units][4]  (of all layers)
+    SCAL     int32 [units][4]
+    INPW     int32 [hidden][4][1 + knobs]
+    RECW     int16 [weights], by layer [two units][pair of states][unit][row][state]
+    or RECB  int8 [weights], likewise, and STEP int16 [units][4]
     HEAD     int32 [hidden]
     TSTI     int32 [frames]  self-test: input, Q31
     TSTO     int32 [frames]  and what the fixed-point engine makes of it from the zero state, knobs at their defaults
-    RECL     int16 [hidden][pairs][gates][2]  the float engine's finer weights, only where they were asked for
+    RECL     int16 [weights]  the float engine's finer weights, only where they were asked for
 
 A section is a tag of four letters, its length in bytes u32, its payload, and zeros up to a multiple of 8. The sections
 come in the order in which the engine reads them; export/quantize.py explains the numbers.
@@ -17,21 +18,24 @@ come in the order in which the engine reads them; export/quantize.py explains th
 
 import struct
 import zlib
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from export import fixed_point
-from export.quantize import QuantizedModel, knob_default_positions
+from export.quantize import CELL_FRAC_BITS, QuantizedModel, knob_default_positions
 from training.files import written_aside
 from training.model_file import Knob
 
-VERSION = 1
+VERSION = 2
 SELF_TEST_FRAMES = 256
 _ARCHITECTURE_CODES = {"lstm": 1, "gru": 2}
-_RESIDUAL, _LOW_WEIGHTS = 1, 2
-_DESCRIPTION = struct.Struct("<6BHIi32s")
+_RESIDUAL, _LOW_WEIGHTS, _INT8_WEIGHTS, _FINE = 1, 2, 4, 8
+_MAXIMUM_LAYERS = 4
+_DESCRIPTION_BYTES = 164
+_DESCRIPTION = struct.Struct("<6BHIi4B32s")
 _KNOB = struct.Struct("<16s3f")
 
 
@@ -50,6 +54,7 @@ class Description:
     name: str
     architecture: str
     hidden_size: int
+    layers: int
     knobs: tuple[Knob, ...]
 
 
@@ -68,16 +73,21 @@ def default_positions_q31(knobs: tuple[Knob, ...]) -> list[int]:
 
 def sections(model: QuantizedModel, self_test: SelfTest, low_weights: bool = False) -> dict[str, np.ndarray]:
     """The arrays of a header or blob by their tags, in order; `low_weights`: with those for the float engine."""
+    recurrent = {"RECW": model.recurrent_weights}
+    if model.int8_weights is not None and model.int8_steps is not None:
+        recurrent = {"RECB": model.int8_weights, "STEP": model.int8_steps}
     arrays = {
         "BIAS": model.bias,
         "SCAL": model.scale,
         "INPW": model.input_weights,
-        "RECW": model.recurrent_weights,
+        **recurrent,
         "HEAD": model.head_weights,
         "TSTI": self_test.input,
         "TSTO": self_test.output,
     }
-    return {**arrays, "RECL": model.low_weights} if low_weights else arrays
+    if low_weights and model.low_weights is not None:  # int8 weights have none
+        arrays["RECL"] = model.low_weights
+    return arrays
 
 
 def text_field(text: str, size: int) -> bytes:
@@ -88,31 +98,37 @@ def text_field(text: str, size: int) -> bytes:
 def read_description(payload: bytes) -> Description:
     """The DESC section of a blob, as a pedal returns it for a slot."""
     fields = _DESCRIPTION.unpack_from(payload)
-    knobs = [_KNOB.unpack_from(payload, _DESCRIPTION.size + index * _KNOB.size) for index in range(fields[2])]
+    knobs = [_KNOB.unpack_from(payload, _DESCRIPTION.size + index * _KNOB.size) for index in range(fields[3])]
     return Description(
         name=fields[-1].split(b"\0")[0].decode(),
         architecture=next(name for name, code in _ARCHITECTURE_CODES.items() if code == fields[0]),
         hidden_size=fields[1],
+        layers=fields[2],
         knobs=tuple(Knob(name.split(b"\0")[0].decode(), *numbers) for name, *numbers in knobs),
     )
 
 
-def _description(model: QuantizedModel, self_test: SelfTest, low_weights: bool) -> bytes:
+def _description(model: QuantizedModel, self_test: SelfTest, tags: Container[str]) -> bytes:
+    cell_frac_bits = [*model.cell_frac_bits, *[CELL_FRAC_BITS[-1]] * (_MAXIMUM_LAYERS - model.layers)]
     fields = _DESCRIPTION.pack(
         _ARCHITECTURE_CODES[model.architecture],
         model.hidden_size,
+        model.layers,
         len(model.knobs),
-        model.residual * _RESIDUAL | low_weights * _LOW_WEIGHTS,
-        model.cell_frac_bits,
+        model.residual * _RESIDUAL
+        | ("RECL" in tags) * _LOW_WEIGHTS
+        | ("RECB" in tags) * _INT8_WEIGHTS
+        | model.fine * _FINE,
         model.head_frac_bits,
         len(self_test.input),
         model.sample_rate_hz,
         model.head_bias,
+        *cell_frac_bits,
         text_field(model.name, 32),
     )
     for knob in model.knobs:
         fields += _KNOB.pack(text_field(knob.name, 16), knob.minimum, knob.maximum, knob.default)
-    return fields.ljust(160, b"\0")
+    return fields.ljust(_DESCRIPTION_BYTES, b"\0")
 
 
 def _section(tag: str, payload: bytes) -> bytes:
@@ -122,7 +138,7 @@ def _section(tag: str, payload: bytes) -> bytes:
 def to_bytes(model: QuantizedModel, self_test: SelfTest, low_weights: bool = False) -> bytes:
     """The whole blob; `low_weights`: with the finer weights that only the float engine reads."""
     arrays = sections(model, self_test, low_weights)
-    body = _section("DESC", _description(model, self_test, low_weights))
+    body = _section("DESC", _description(model, self_test, arrays))
     body += b"".join(
         _section(tag, array.astype(array.dtype.newbyteorder("<")).tobytes()) for tag, array in arrays.items()
     )

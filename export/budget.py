@@ -1,4 +1,4 @@
-"""What a model costs on the pedal: processor, flash and RAM.
+"""What a model costs on the pedal: processor and tightly coupled memory.
 
 The cycles come from the account that `python benchmarks/cortex_m7.py` makes: the engine's instructions, traced in the
 emulated Cortex-M7, and an estimate of the cycles that the chip takes for them from tightly coupled memory
@@ -9,29 +9,50 @@ the estimate is good to about 15 %.
 
 from dataclasses import dataclass
 
+from export.quantize import MAXIMUM_UNITS, part_count, row_count
+
 CYCLES_PER_SAMPLE = 10_000
 """STM32H750 at 480 MHz, 48 kHz."""
 USABLE_SHARE = 0.9
 """The rest is for the audio interrupt, USB and the controls."""
-MAXIMUM_HIDDEN_SIZE = 64
+WEIGHT_CAPACITY_BYTES = 2 * 4 * MAXIMUM_UNITS**2
+"""Of the engine, in tightly coupled memory: an LSTM-64's int16 weights. The linker's account of the rest is printed by
+`pio run -e daisy`."""
 _CYCLES = {
-    "lstm": (4.96, 46.44, 142.30),
-    "gru": (3.77, 37.00, 127.09),
+    ("lstm", False): (1.10, 44.0, 140.0),
+    ("lstm", True): (1.10, 64.0, 140.0),
+    ("gru", False): (1.10, 35.0, 125.0),
+    ("gru", True): (1.10, 45.0, 125.0),
 }
-"""By hidden size * pairs of hidden units, by hidden size, and in any case; of one sample in the fixed-point engine."""
-ACTIVATION_TABLE_BYTES = 2 * 2048 * 4
-UNIT_BYTES = 72 + 16 + 64
-"""`RecurrentLayerQ15::Unit`, and the unit's bias and knob weights in `FixedEngine`."""
+"""Of a sample in the fixed-point engine, by architecture and `fine`; one each of `Work`'s row_pairs, units, layers."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the kernels go through for a sample, with what fills up their turns: two units, four states.
+
+    row_pairs: dual multiply-accumulates of the dot products, over all rows and units.
+    """
+
+    row_pairs: int
+    units: int
+    layers: int
+
+
+def work(architecture: str, hidden_size: int, layers: int = 1) -> Work:
+    units = (hidden_size + 1) // 2 * 2
+    quads = (hidden_size + 3) // 4
+    row_pairs = (units * row_count(architecture, layer) * part_count(layer) * quads * 2 for layer in range(layers))
+    return Work(sum(row_pairs), layers * units, layers)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`share` of the 10,000 cycles that a sample has."""
+    """`share` of the 10,000 cycles that a sample has; `weight_bytes` of tightly coupled memory, for int16 weights."""
 
-    architecture: str
-    hidden_size: int
+    name: str
     cycles_per_sample: int
-    ram_bytes: int
+    weight_bytes: int
 
     @property
     def share(self) -> float:
@@ -42,20 +63,16 @@ class Budget:
         return self.share <= USABLE_SHARE
 
 
-def budget(architecture: str, hidden_size: int) -> Budget:
-    """The cost of an LSTM or GRU of `hidden_size` (1 to 64) on the fixed-point engine."""
-    per_pair, per_unit, per_sample = _CYCLES[architecture]
-    pairs = (hidden_size + 1) // 2
-    gates = {"lstm": 4, "gru": 3}[architecture]
-    weights_bytes = hidden_size * pairs * gates * 4
-    return Budget(
-        architecture,
-        hidden_size,
-        round(per_pair * hidden_size * pairs + per_unit * hidden_size + per_sample),
-        weights_bytes + hidden_size * UNIT_BYTES + 2 * 2 * hidden_size + ACTIVATION_TABLE_BYTES,
-    )
+def budget(architecture: str, hidden_size: int, layers: int = 1, fine: bool = False) -> Budget:
+    """The cost of an LSTM or GRU of `layers` times `hidden_size` units (64 at most) on the fixed-point engine."""
+    done = work(architecture, hidden_size, layers)
+    per_row_pair, per_unit, per_layer = _CYCLES[architecture, fine]
+    cycles = per_row_pair * done.row_pairs + per_unit * done.units + per_layer * done.layers
+    size = hidden_size if layers == 1 else f"{layers}x{hidden_size}"
+    return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
-def largest_hidden_size(architecture: str) -> int:
-    """The largest model of `architecture` that runs in real time."""
-    return max(size for size in range(1, MAXIMUM_HIDDEN_SIZE + 1) if budget(architecture, size).fits)
+def largest(architecture: str, layers: int = 1) -> Budget:
+    """The largest model of `architecture` and so many layers that runs in real time."""
+    sizes = range(MAXIMUM_UNITS // layers, 0, -1)
+    return next(cost for size in sizes if (cost := budget(architecture, size, layers)).fits)

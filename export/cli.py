@@ -14,8 +14,17 @@ import click
 @click.option(
     "--audio", type=click.Path(path_type=Path), help="DI to measure the ranges on, instead of a synthetic one."
 )
+@click.option(
+    "--weights",
+    type=click.Choice(["auto", "int16", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Of the blob. int8 takes half the flash; auto takes it where it costs no accuracy (pedal train --quantize).",
+)
 @click.option("--float-weights", is_flag=True, help="Put finer weights into the blob, for the rtneural engine.")
-def export_command(model: Path, target: str, out: Path | None, audio: Path | None, float_weights: bool) -> None:
+def export_command(
+    model: Path, target: str, out: Path | None, audio: Path | None, weights: str, float_weights: bool
+) -> None:
     """Turn MODEL (a model.pt) into what a target runs.
 
     For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost.
@@ -30,7 +39,7 @@ def export_command(model: Path, target: str, out: Path | None, audio: Path | Non
         rtneural.write(path, loaded)
         click.echo(f"RTNeural   {path}")
         return
-    exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None)
+    exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None, weights)
     command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])
     paths = daisy.write(exported, base, command, float_weights)
     click.echo(daisy.summary(exported))

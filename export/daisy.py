@@ -1,32 +1,49 @@
 """Target daisy: a model as the pedal gets it, in memory and as files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from export import blob, fixed_point, header, rtneural
-from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Budget, budget, largest_hidden_size
-from export.quantize import QuantizedModel, quantize
+from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, WEIGHT_CAPACITY_BYTES, Budget, budget, largest
+from export.quantize import QuantizedModel, quantize, with_int8_weights
 from training.errors import InputError
 from training.model_file import Model
 
 SAMPLE_RATE_HZ = 48_000
 CALIBRATION_SECONDS = 4.0
 CALIBRATION_SEED = 20
-ACCURACY_FRAMES = 4_800
-MINIMUM_FRAMES = ACCURACY_FRAMES
+MINIMUM_FRAMES = 4_800
+INT8_LOSS_DB = 1.0
+"""`auto` takes int8 weights where they cost no more SNR than this: where the training knew of them."""
+FINE_BELOW_DB, FINE_GAIN_DB = 60.0, 1.0
+"""Fine gates are taken where the coarse ones stay below so many dB of SNR and the fine ones gain so many."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to quantize a model, with what it costs.
+
+    `snr_db`: the fixed-point engine against the float64 model, on up to 4 s of guitar.
+    """
+
+    quantized: QuantizedModel
+    budget: Budget
+    blob_bytes: int
+    snr_db: float
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A model as the pedal gets it. `snr_db`: the fixed-point engine against the float64 model, on 0.1 s of guitar."""
+    """A model as the pedal gets it: one of `choices`."""
 
     model: Model
     quantized: QuantizedModel
     self_test: blob.SelfTest
     budget: Budget
     snr_db: float
+    choices: tuple[Choice, ...]
 
     def blob(self, low_weights: bool = False) -> bytes:
         return blob.to_bytes(self.quantized, self.self_test, low_weights)
@@ -47,10 +64,11 @@ def calibration_audio() -> np.ndarray:
     return (take / np.abs(take).max()).astype(np.float32)
 
 
-def prepare(model: Model, audio: np.ndarray | None = None) -> Exported:
+def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto") -> Exported:
     """Quantize `model` for the pedal, in memory.
 
-    `audio` (float [frames]): on which ranges are measured; by default a synthetic take at full scale.
+    `audio` (float [frames]): on which ranges and SNR are measured; by default a synthetic take at full scale.
+    `weights`: 'int16', 'int8', or 'auto' for int8 where that costs nothing.
     Raises InputError when the model does not run at 48 kHz, in real time or within the number formats.
     """
     if model.sample_rate_hz != SAMPLE_RATE_HZ:
@@ -61,24 +79,47 @@ def prepare(model: Model, audio: np.ndarray | None = None) -> Exported:
     if len(audio) < MINIMUM_FRAMES:
         raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
     quantized = quantize(model, audio)
-    cost = budget(model.architecture, quantized.hidden_size)
+    cost = budget(model.architecture, quantized.hidden_size, quantized.layers)
     if not cost.fits:
         usable = CYCLES_PER_SAMPLE * USABLE_SHARE
         raise InputError(
-            f"{model.architecture}-{quantized.hidden_size} cannot run in real time: {cost.cycles_per_sample:,} cycles "
-            f"a sample are {cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that "
-            f"can is {model.architecture}-{largest_hidden_size(model.architecture)}"
+            f"{cost.name} cannot run in real time: {cost.cycles_per_sample:,} cycles a sample are "
+            f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that can is "
+            f"{largest(model.architecture, quantized.layers).name}"
         )
-    self_test = blob.make_self_test(quantized, audio)
-    return Exported(model, quantized, self_test, cost, _accuracy_db(model, quantized, audio))
+    choices = _choices(model, quantized, audio)
+    chosen = _chosen(choices, weights)
+    self_test = blob.make_self_test(chosen.quantized, audio)
+    return Exported(model, chosen.quantized, self_test, chosen.budget, chosen.snr_db, tuple(choices))
 
 
-def _accuracy_db(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> float:
-    start = int(np.argmax(np.abs(audio)))
-    samples = fixed_point.to_q31(audio[max(start - ACCURACY_FRAMES // 4, 0) :][:ACCURACY_FRAMES])
+def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:
+    """int16 and int8 weights with coarse gates or, where the model needs them and the chip has the time, fine ones."""
+    start = max(int(np.argmax(np.abs(audio))) - MINIMUM_FRAMES // 4, 0)
+    samples = fixed_point.to_q31(audio[start : start + round(CALIBRATION_SECONDS * SAMPLE_RATE_HZ)])
     reference = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
-    output = fixed_point.from_q31(fixed_point.run(quantized, samples, blob.default_positions_q31(quantized.knobs)))
-    return signal_to_noise_db(reference, output)
+
+    def choice(candidate: QuantizedModel) -> Choice:
+        positions = blob.default_positions_q31(candidate.knobs)
+        output = fixed_point.from_q31(fixed_point.run(candidate, samples, positions))
+        cost = budget(candidate.architecture, candidate.hidden_size, candidate.layers, candidate.fine)
+        size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, audio)))
+        return Choice(candidate, cost, size, signal_to_noise_db(reference, output))
+
+    choices = [choice(quantized)]
+    if choices[0].snr_db < FINE_BELOW_DB:
+        fine = choice(replace(quantized, fine=True))
+        if fine.budget.fits and fine.snr_db >= choices[0].snr_db + FINE_GAIN_DB:
+            choices.insert(0, fine)
+    choices.insert(1, choice(with_int8_weights(choices[0].quantized, model)))
+    return choices
+
+
+def _chosen(choices: list[Choice], weights: str) -> Choice:
+    int16, int8 = choices[:2]
+    if weights == "auto":
+        return int8 if int8.snr_db >= int16.snr_db - INT8_LOSS_DB else int16
+    return int8 if weights == "int8" else int16
 
 
 def write(exported: Exported, base: Path, command: str, low_weights: bool = False) -> dict[str, Path]:
@@ -95,19 +136,36 @@ def write(exported: Exported, base: Path, command: str, low_weights: bool = Fals
 
 
 def summary(exported: Exported) -> str:
-    """The table that `pedal export` prints."""
+    """What `pedal export` prints: the model, what each choice would cost, and what the chosen one takes."""
     quantized, cost = exported.quantized, exported.budget
-    state = f"cell state Q{quantized.cell_frac_bits}" if quantized.architecture == "lstm" else "state Q30"
+    state = f"cell state {formats(quantized)}" if quantized.architecture == "lstm" else "state Q30"
     rows = [
-        ("model", f"{quantized.name} ({quantized.architecture}-{quantized.hidden_size})"),
+        ("model", f"{quantized.name} ({cost.name})"),
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
-        ("weights", f"int16, one scale a row; {state}"),
-        ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on 0.1 s of guitar"),
+        ("weights", f"int{quantized.weight_bits}, one scale a row; {state}"),
+        ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar"),
         (
             "processor",
             f"{cost.cycles_per_sample:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cost.share:.0%}, estimated",
         ),
         ("flash", f"{len(exported.blob()):,} bytes (blob)"),
-        ("RAM", f"{cost.ram_bytes:,} bytes, 16,384 of them activation tables"),
+        ("memory", f"{cost.weight_bytes:,} of {WEIGHT_CAPACITY_BYTES:,} bytes for weights, tightly coupled"),
     ]
-    return "\n".join(f"{name:<10} {value}" for name, value in rows)
+    if esr := exported.model.training.get("validation_esr"):
+        rows.insert(4, ("", f"the float model's own error against its amp: {-10 * np.log10(esr):.1f} dB below it"))
+    lines = [f"{name:<10} {value}" for name, value in rows]
+    lines += ["", "choice           cycles  share    bytes  SNR dB"]
+    for choice in exported.choices:
+        name = f"int{choice.quantized.weight_bits}{', fine gates' if choice.quantized.fine else ''}"
+        chosen = "  <- this one" if choice.quantized is quantized else ""
+        lines.append(
+            f"{name:<17}{choice.budget.cycles_per_sample:6,} {choice.budget.share:6.0%} {choice.blob_bytes:8,} "
+            f"{choice.snr_db:7.1f}{chosen}"
+        )
+    return "\n".join([*lines, ""])
+
+
+def formats(quantized: QuantizedModel) -> str:
+    """The formats of the cell states, such as 'Q26' or 'Q28, Q27'."""
+    extra_bits = 31 if quantized.fine else 0
+    return ", ".join(f"Q{bits + extra_bits}" for bits in quantized.cell_frac_bits)

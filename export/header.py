@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from export.blob import SelfTest, sections
-from export.quantize import SIGMOID_FRAC_BITS, TANH_FRAC_BITS, QuantizedModel
+from export.quantize import QuantizedModel
 from training.files import written_aside
 
 
@@ -25,7 +25,7 @@ def _c_float(value: float) -> str:
 
 
 def _array(name: str, values: np.ndarray, comment: str) -> list[str]:
-    kind = {"int16": "int16_t", "int32": "int32_t"}[values.dtype.name]
+    kind = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}[values.dtype.name]
     flat = values.reshape(-1)
     rows = ["    " + " ".join(f"{value}," for value in flat[start : start + 16]) for start in range(0, len(flat), 16)]
     shape = "".join(f"[{extent}]" for extent in values.shape)
@@ -35,37 +35,50 @@ def _array(name: str, values: np.ndarray, comment: str) -> list[str]:
 def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
     """The header's text. `command`: what made it, for the reader of the header."""
     arrays = sections(model, self_test)
-    gates = "i, f, g, o" if model.architecture == "lstm" else "r, z, n"
-    tanh_format, sigmoid_format = f"Q{TANH_FRAC_BITS}", f"Q{SIGMOID_FRAC_BITS}"
-    pre_activation = f"{tanh_format} for tanh ({'g' if model.architecture == 'lstm' else 'n'}), else {sigmoid_format}"
+    lstm = model.architecture == "lstm"
+    columns = "i, f, g, o" if lstm else "r, z, n from the state, n from the input"
+    pre_activation = f"Q22 for a tanh ({'g' if lstm else 'n'}), else Q21"
+    kernel_order = "by layer [two units][pair of states][unit][row][state]"
+    if model.weight_bits == 8:
+        recurrent = [
+            *_array("kInt8Weights", arrays["RECB"], f"{kernel_order} int8, a step a row"),
+            *_array("kInt8Steps", arrays["STEP"], "[units][4] what one step is in int16"),
+        ]
+    else:
+        recurrent = _array("kRecurrentWeights", arrays["RECW"], f"{kernel_order} int16, a scale a row")
+    weights = "nullptr, kInt8Weights, kInt8Steps" if model.weight_bits == 8 else "kRecurrentWeights, nullptr, nullptr"
+    flags = {"kResidual": model.residual, "kInt8Weights": model.weight_bits == 8, "kFine": model.fine}
+    cell_frac_bits = ", ".join(str(bits) for bits in [*model.cell_frac_bits, *[28] * (4 - model.layers)])
+    size = model.hidden_size if model.layers == 1 else f"{model.layers}x{model.hidden_size}"
     lines = [
-        f"// {model.name}: {model.architecture.upper()}-{model.hidden_size} for Oddity's fixed-point engine.",
+        f"// {model.name}: {model.architecture.upper()}-{size} for Oddity's fixed-point engine.",
         f"// Made by `{command}`. Do not edit.",
         "//",
-        f"// Gates in the order {gates}. The formats are explained in export/quantize.py.",
+        f"// Columns of four are {columns}. docs/fixed-point.md explains the formats.",
         "#pragma once",
         "",
         '#include "engine/model_view.h"',
         "",
         f"namespace oddity::models::{identifier(model.name)} {{",
         "",
-        *_array("kBias", arrays["BIAS"], f"[hidden][4] {pre_activation}"),
-        *_array("kScale", arrays["SCAL"], "[hidden][gates] pre-activation = bias + (row . hidden) * scale >> 32"),
-        *_array("kInputWeights", arrays["INPW"], "[hidden][gates][1 + knobs] one bit finer than the pre-activation"),
-        *_array("kRecurrentWeights", arrays["RECW"], "[hidden][pairs][gates][2] int16, a scale a row"),
+        *_array("kBias", arrays["BIAS"], f"[units][4] {pre_activation}"),
+        *_array("kScale", arrays["SCAL"], "[units][4] pre-activation = bias + (row . states) * scale >> 32"),
+        *_array("kInputWeights", arrays["INPW"], "[hidden][4][1 + knobs] one bit finer than the pre-activation"),
+        *recurrent,
         *_array("kHeadWeights", arrays["HEAD"], f"[hidden] Q{model.head_frac_bits}"),
         *_array("kSelfTestInput", arrays["TSTI"], "[frames] Q31"),
         *_array("kSelfTestOutput", arrays["TSTO"], "[frames] Q31, fixed-point engine from the zero state"),
         "inline constexpr ModelDescription kDescription = {",
         f"    Architecture::k{model.architecture.capitalize()},",
         f"    {model.hidden_size},  // hidden size",
+        f"    {model.layers},  // layers",
         f"    {len(model.knobs)},  // knobs",
-        f"    {'kResidual' if model.residual else 0},",
-        f"    {model.cell_frac_bits},  // the cell state is Q{model.cell_frac_bits}",
+        f"    {' | '.join(f'oddity::{flag}' for flag, is_set in flags.items() if is_set) or 0},",
         f"    {model.head_frac_bits},  // the head's weights are Q{model.head_frac_bits}",
         f"    {len(self_test.input)},  // frames of the self-test",
         f"    {model.sample_rate_hz},  // Hz",
         f"    {model.head_bias},  // bias of the head, Q{model.head_frac_bits - 4}",
+        f"    {{{cell_frac_bits}}},  // Q formats of the cell states, by layer",
         f"    {_c_string(model.name[:31])},",
         "    {",
     ]
@@ -77,8 +90,8 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         "};",
         "",
         "inline constexpr ModelView kModel = {",
-        "    &kDescription, kBias, kScale, kInputWeights, kRecurrentWeights, kHeadWeights,",
-        "    kSelfTestInput, kSelfTestOutput,",
+        "    &kDescription, kBias, kScale, kInputWeights,",
+        f"    {weights}, kHeadWeights, kSelfTestInput, kSelfTestOutput,",
         "};",
         "",
         f"}}  // namespace oddity::models::{identifier(model.name)}",

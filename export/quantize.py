@@ -1,4 +1,4 @@
-"""A trained LSTM or GRU as the integers that the fixed-point engine runs.
+"""A trained LSTM or GRU as the integers that the fixed-point engine runs; docs/fixed-point.md has a picture of them.
 
 The formats, in the engine's order (`x` and states are fractions of full scale):
 
@@ -7,15 +7,19 @@ The formats, in the engine's order (`x` and states are fractions of full scale):
 | audio in and out | Q31 | 24 bits at the edge, left-aligned |
 | hidden state read by the dot products | Q15 | two fit a register: one SMLAD is two multiply-accumulates |
 | recurrent weights | int16, one scale a row | as large as the row's 32-bit sum allows: sum |w| <= 65535 |
+| the same, stored as int8 | int8, one step a row | half the bytes; the pedal multiplies by the step at load |
 | pre-activation of a sigmoid, of a tanh | Q21, Q22 | 26 bits index the activation tables (+-16, +-8) |
 | bias | as the pre-activation | |
 | weights of the audio and knob inputs | one bit finer than the pre-activation | the Q31 input's product keeps 32 bits |
 | LSTM cell state | Q24 to Q28, by the largest |c| on real audio | fuzzes reach |c| = 85, most amps stay below 4 |
 | GRU state kept from sample to sample | Q30 | z near 1 makes it the long memory |
 | head weights, their sum | Q(head), Q(head - 4) | 24-bit output and room for the sum |
+
+`fine` models have activations to 20 bits rather than 15 and 63 bits of cell state: what a forget gate close to 1 needs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,23 +27,29 @@ import torch
 from training.errors import InputError
 from training.model_file import Knob, Model
 
-GATE_COUNT = {"lstm": 4, "gru": 3}
-SIGMOID_FRAC_BITS = 21
-TANH_FRAC_BITS = 22
+COLUMNS = 4
+"""LSTM i, f, g, o; GRU r, z, n from the state, n from the input (audio and knobs, or the layer below)."""
+FRAC_BITS = {"lstm": np.array([21, 21, 22, 21]), "gru": np.array([21, 21, 22, 22])}
+"""Of the pre-activation of each column."""
 CELL_FRAC_BITS = range(24, 29)
 CELL_HEADROOM = 2.0
 """The cell state's format leaves this factor above the largest state measured; beyond the format it saturates."""
 HEAD_FRAC_BITS = range(8, 29)
+MAXIMUM_UNITS = 64
+"""Of all layers together: what the engine's tightly coupled memory holds."""
 
 
 @dataclass(frozen=True)
 class QuantizedModel:
     """The content of a header or blob; the arrays are those of `ModelView` in firmware/engine/model_view.h.
 
-    `bias` int32 [hidden, 4]; `scale` int32 [hidden, gates]; `input_weights` int32 [hidden, gates, 1 + knobs];
-    `recurrent_weights` int16 [hidden, pairs, gates, 2]; `head_weights` int32 [hidden];
-    `low_weights` int16, as `recurrent_weights`: what rounding took from them, in 1/65536 of their last place.
-    Gates: LSTM i, f, g, o; GRU r, z, n, where bias 3 is the state's share of n.
+    `units` counts the units of all layers, the lowest layer first. `bias`, `scale` int32 [units, 4]; `input_weights`
+    int32 [hidden, 4, 1 + knobs], of the first layer; `recurrent_weights` int16 [weights], in the kernels' order (see
+    `packed`); `head_weights` int32 [hidden]; `cell_frac_bits` by layer.
+    `int8_weights` int8 [weights] and `int8_steps` int16 [units, 4]: what is stored instead of `recurrent_weights`,
+    which are the products of the two, where the weights are int8.
+    `low_weights` int16 [weights]: what rounding took from `recurrent_weights`, in 1/65536 of their last place; None
+    where they are int8.
     """
 
     name: str
@@ -47,28 +57,62 @@ class QuantizedModel:
     sample_rate_hz: int
     residual: bool
     knobs: tuple[Knob, ...]
-    cell_frac_bits: int
+    hidden_size: int
+    layers: int
+    fine: bool
+    cell_frac_bits: tuple[int, ...]
     head_frac_bits: int
     head_bias: int
-    bias: np.ndarray
-    scale: np.ndarray
-    input_weights: np.ndarray
-    recurrent_weights: np.ndarray
-    head_weights: np.ndarray
-    low_weights: np.ndarray
+    bias: np.ndarray = field(repr=False)
+    scale: np.ndarray = field(repr=False)
+    input_weights: np.ndarray = field(repr=False)
+    recurrent_weights: np.ndarray = field(repr=False)
+    head_weights: np.ndarray = field(repr=False)
+    low_weights: np.ndarray | None = field(default=None, repr=False)
+    int8_weights: np.ndarray | None = field(default=None, repr=False)
+    int8_steps: np.ndarray | None = field(default=None, repr=False)
 
     @property
-    def hidden_size(self) -> int:
-        return len(self.bias)
+    def weight_bits(self) -> int:
+        return 16 if self.int8_weights is None else 8
 
-    @property
-    def gate_count(self) -> int:
-        return GATE_COUNT[self.architecture]
+    def dense(self, weights: np.ndarray) -> list[np.ndarray]:
+        """`recurrent_weights` or others in their order as an int64 array a layer, [hidden, rows, parts, hidden]; see
+        `packed`, of which this is the inverse."""
+        result, start = [], 0
+        for layer in range(self.layers):
+            rows, parts = row_count(self.architecture, layer), part_count(layer)
+            quads = (self.hidden_size + 3) // 4
+            count = (self.hidden_size + 1) // 2 * parts * quads * 8 * rows
+            ordered = weights[start : start + count].reshape(-1, parts * quads * 2, 2, rows, 2)
+            padded = ordered.transpose(0, 2, 3, 1, 4).reshape(-1, rows, parts, 4 * quads)
+            result.append(padded[: self.hidden_size, :, :, : self.hidden_size].astype(np.int64))
+            start += count
+        return result
 
-    def dense(self, weights: np.ndarray) -> np.ndarray:
-        """`recurrent_weights` or `low_weights` as int64 [hidden, gates, hidden], without the padding to pairs."""
-        rows = weights.transpose(0, 2, 1, 3).reshape(self.hidden_size, self.gate_count, -1)
-        return rows[:, :, : self.hidden_size].astype(np.int64)
+
+def row_count(architecture: str, layer: int) -> int:
+    """Rows of dot products of a unit: the first layer of a GRU has no layer below whose share of n is summed apart."""
+    return 3 if architecture == "gru" and layer == 0 else COLUMNS
+
+
+def part_count(layer: int) -> int:
+    """Of the states that a layer's rows read: those of the layer below, where there is one, and then its own."""
+    return 2 if layer else 1
+
+
+def packed(rows: np.ndarray) -> np.ndarray:
+    """The rows of a layer, [hidden, rows, parts, hidden], in the order in which the kernels read them.
+
+    Each part is filled up with zeros to a multiple of four states, the units to an even number. Returns
+    [two units][pair of states][unit][row][state], flat.
+    """
+    size, row_total, parts, _ = rows.shape
+    quads = (size + 3) // 4
+    padded = np.zeros((size + size % 2, row_total, parts, 4 * quads), rows.dtype)
+    padded[:size, :, :, :size] = rows
+    by_pair = padded.reshape(len(padded) // 2, 2, row_total, parts * quads * 2, 2)
+    return np.ascontiguousarray(by_pair.transpose(0, 3, 1, 2, 4)).reshape(-1)
 
 
 def knob_default_positions(knobs: tuple[Knob, ...]) -> np.ndarray:
@@ -78,10 +122,11 @@ def knob_default_positions(knobs: tuple[Knob, ...]) -> np.ndarray:
     return np.array([offset / span for offset, span in zip(offsets, spans, strict=True)], dtype=np.float32)
 
 
-def largest_cell_state(model: Model, audio: np.ndarray) -> float:
-    """Largest |c| of an LSTM on `audio` (float [frames]), knobs at their defaults and, one at a time, at both ends.
+def largest_cell_states(model: Model, audio: np.ndarray) -> np.ndarray:
+    """Largest |c| of each layer of an LSTM on `audio` (float [frames]): float [layers].
 
-    Looks at every 16th frame: cells grow large only where the forget gate is near 1, and such cells move slowly.
+    The knobs are at their defaults and, one at a time, at both ends. Looks at every 16th frame: cells grow large only
+    where the forget gate is near 1, and such cells move slowly.
     """
     defaults = torch.from_numpy(knob_default_positions(model.knobs))
     settings = [defaults]
@@ -90,98 +135,163 @@ def largest_cell_state(model: Model, audio: np.ndarray) -> float:
             settings.append(defaults.clone())
             settings[-1][knob] = end
     knobs = torch.stack(settings)
-    largest, state = 0.0, None
+    largest, state = torch.zeros(model.network.layers), None
     with torch.inference_mode():
         for frames in torch.from_numpy(np.asarray(audio, np.float32)).split(16):
             _, state = model.network(frames.expand(len(knobs), -1), knobs, state)
-            largest = max(largest, float(state[1].abs().max()))
-    return largest
+            largest = torch.maximum(largest, state[1].abs().amax(dim=(1, 2)))
+    return largest.numpy()
 
 
 def _refuse_too_large(model: Model, what: str, values: np.ndarray, limit: np.ndarray) -> None:
-    """Raise InputError when one of `values` [hidden, gates] is over the `limit` [gates] of its format."""
+    """Raise InputError when one of `values` [hidden, 4] is over the `limit` [4] of its format."""
     if (values > limit).any():
-        unit, gate = np.argwhere(values > limit)[0]
+        unit, column = np.argwhere(values > limit)[0]
         raise InputError(
-            f"{model.name}: too large for the fixed-point engine: the {what} of gate {gate} of unit {unit} reaches "
-            f"{values[unit, gate]:.0f}, its format holds {limit[gate]:.0f}"
+            f"{model.name}: too large for the fixed-point engine: the {what} of gate {column} of unit {unit} reaches "
+            f"{values[unit, column]:.0f}, its format holds {limit[column]:.0f}"
         )
 
 
-def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
-    """Quantize a one-layer LSTM or GRU; `audio` (float [frames]) is what the cell state's range is measured on.
+@dataclass(frozen=True)
+class _FloatLayer:
+    """rows [hidden, rows, parts, hidden], bias [hidden, 4], inputs [hidden, 4, 1 + knobs] (zeros but in the first)."""
 
-    Raises InputError for weights that the formats cannot hold.
-    """
-    if model.architecture not in GATE_COUNT:
-        raise InputError(f"the fixed-point engine runs lstm and gru models, not {model.architecture}")
+    rows: np.ndarray
+    bias: np.ndarray
+    inputs: np.ndarray
+
+
+def _float_layers(model: Model) -> list[_FloatLayer]:
+    """The weights of torch's layers in the engine's columns."""
     weights = {name: array.detach().double().numpy() for name, array in model.network.state_dict().items()}
-    gates = GATE_COUNT[model.architecture]
-    recurrent = weights["recurrent.weight_hh_l0"]
-    size = recurrent.shape[1]
-    frac_bits = np.array([SIGMOID_FRAC_BITS, SIGMOID_FRAC_BITS, TANH_FRAC_BITS, SIGMOID_FRAC_BITS][:gates])
+    size = model.network.hidden_size
+    lstm = model.architecture == "lstm"
 
-    def by_unit(array: np.ndarray) -> np.ndarray:
+    def by_unit(name: str) -> np.ndarray:
         """[gates * hidden, ...] -> [hidden, gates, ...]"""
-        return array.reshape(gates, size, *array.shape[1:]).swapaxes(0, 1)
+        array = weights[f"recurrent.{name}"]
+        return array.reshape(-1, size, *array.shape[1:]).swapaxes(0, 1)
 
-    rows = by_unit(recurrent)
-    input_rows = by_unit(weights["recurrent.weight_ih_l0"])
-    bias = np.zeros((size, 4))
-    input_bias, state_bias = by_unit(weights["recurrent.bias_ih_l0"]), by_unit(weights["recurrent.bias_hh_l0"])
-    bias[:, :gates] = input_bias + state_bias
-    bias_frac_bits = np.append(frac_bits, [TANH_FRAC_BITS] * (4 - gates))
-    if model.architecture == "gru":
-        bias[:, 2], bias[:, 3] = input_bias[:, 2], state_bias[:, 2]
+    layers = []
+    for layer in range(model.network.layers):
+        state_rows, input_rows = by_unit(f"weight_hh_l{layer}"), by_unit(f"weight_ih_l{layer}")
+        state_bias, input_bias = by_unit(f"bias_hh_l{layer}"), by_unit(f"bias_ih_l{layer}")
+        bias = state_bias + input_bias
+        if not lstm:  # n from the state and n from the input stay apart, because of the reset gate between them
+            bias = np.concatenate([bias[:, :2], state_bias[:, 2:], input_bias[:, 2:]], axis=1)
+            nothing = np.zeros_like(input_rows[:, :1])
+            input_rows = np.concatenate([input_rows[:, :2], nothing, input_rows[:, 2:]], axis=1)
+            if layer:
+                state_rows = np.concatenate([state_rows, nothing], axis=1)
+        if layer == 0:
+            layers.append(_FloatLayer(state_rows[:, :, None], bias, input_rows))
+        else:
+            layers.append(_FloatLayer(np.stack([input_rows, state_rows], axis=2), bias, np.zeros((size, COLUMNS, 1))))
+    return layers
 
-    # what 32 bits hold: the whole pre-activation, a weight of an input, a row's scale (by its largest weight)
-    reach = np.abs(rows).sum(2) + np.abs(input_rows).sum(2) + np.abs(bias[:, :gates])
-    _refuse_too_large(model, "sum", reach, 2.0 ** (31 - frac_bits) - 1)
-    _refuse_too_large(model, "input weight", np.abs(input_rows).max(2), 2.0 ** (30 - frac_bits) - 1)
-    _refuse_too_large(model, "recurrent weight", np.abs(rows).max(2), 2.0 ** (29 - frac_bits) - 1)
 
-    # one scale a row: the largest weight fits int16 and no hidden vector overflows the 32-bit sum
-    largest = np.maximum(np.abs(rows).max(2), 1e-9)
-    total = np.maximum(np.abs(rows).sum(2), 1e-9)
-    row_scale = np.minimum(32767 / largest, (65535 - size / 2) / total)
-    scaled_rows = rows * row_scale[:, :, None]
-    integer_rows = np.rint(scaled_rows)
-    low_rows = np.clip(np.rint((scaled_rows - integer_rows) * 65536), -32768, 32767)
+def _integers(array: np.ndarray, bits: np.ndarray | int) -> np.ndarray:
+    return np.rint(array * 2.0**bits).astype(np.int32)
 
-    def packed(array: np.ndarray) -> np.ndarray:
-        """[hidden, gates, hidden] -> int16 [hidden, pairs, gates, 2], in the order of the engine's inner loop"""
-        pairs = (size + 1) // 2
-        padded = np.zeros((size, gates, 2 * pairs), dtype=np.int16)
-        padded[:, :, :size] = array
-        return np.ascontiguousarray(padded.reshape(size, gates, pairs, 2).transpose(0, 2, 1, 3))
 
-    head_weights, head_bias = weights["head.weight"][0], float(weights["head.bias"][0])
+def _recurrent_arrays(model: Model, weight_bits: int) -> dict[str, Any]:
+    """Those of a QuantizedModel that depend on how many bits the recurrent weights are stored in."""
+    frac_bits = FRAC_BITS[model.architecture]
+    scales, weights, low, int8, steps = [], [], [], [], []
+    for layer in _float_layers(model):
+        size, row_total = layer.rows.shape[:2]
+        flat = layer.rows.reshape(size, row_total, -1)
+        largest = np.maximum(np.abs(flat).max(2), 1e-9)
+        if weight_bits == 8:
+            step_value = largest / 127
+            small = np.rint(flat / step_value[:, :, None])
+            # the step in int16: as large as it may be without an overflow of the 32-bit sum
+            step = np.floor(np.minimum(32767 / 127, 65535 / np.maximum(np.abs(small).sum(2), 1)))
+            row_scale = step / step_value
+            integer_rows = small * step[:, :, None]
+            int8.append(packed(small.reshape(layer.rows.shape).astype(np.int8)))
+            steps.append(np.zeros((size, COLUMNS), np.int16))
+            steps[-1][:, :row_total] = step
+        else:
+            # one scale a row: the largest weight fits int16 and no vector of states overflows the 32-bit sum
+            total = np.maximum(np.abs(flat).sum(2), 1e-9)
+            row_scale = np.minimum(32767 / largest, (65535 - flat.shape[2] / 2) / total)
+            integer_rows = np.rint(flat * row_scale[:, :, None])
+            left = np.clip(np.rint((flat * row_scale[:, :, None] - integer_rows) * 65536), -32768, 32767)
+            low.append(packed(left.reshape(layer.rows.shape).astype(np.int16)))
+        # a row's scale fits 32 bits; said as the sum of weights that makes it so
+        limit = 65535 * 2.0 ** (14 - frac_bits[:row_total])
+        _refuse_too_large(model, "recurrent weights' sum", 65535 / row_scale, limit - 1)
+        scale = np.zeros((size, COLUMNS), np.int32)
+        scale[:, :row_total] = _integers(1 / row_scale, frac_bits[:row_total] + 17)
+        scales.append(scale)
+        weights.append(packed(integer_rows.reshape(layer.rows.shape).astype(np.int16)))
+
+    def joined(arrays: list[np.ndarray]) -> np.ndarray | None:
+        return np.concatenate(arrays) if arrays else None
+
+    arrays = {"scale": scales, "recurrent_weights": weights, "low_weights": low}
+    return {name: joined(list_) for name, list_ in (arrays | {"int8_weights": int8, "int8_steps": steps}).items()}
+
+
+def with_int8_weights(quantized: QuantizedModel, model: Model) -> QuantizedModel:
+    """`quantized` with the recurrent weights of `model`, of which it was made, stored in 8 bits."""
+    return replace(quantized, **_recurrent_arrays(model, 8))
+
+
+def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
+    """Quantize an LSTM or GRU, with int16 weights and coarse activations.
+
+    `audio` (float [frames]) is what the cell state's range is measured on.
+    Raises InputError for more units than the engine has memory for, and for weights that the formats cannot hold.
+    """
+    if model.architecture not in FRAC_BITS:
+        raise InputError(f"the fixed-point engine runs lstm and gru models, not {model.architecture}")
+    size, layer_count = model.network.hidden_size, model.network.layers
+    if layer_count * size > MAXIMUM_UNITS:
+        raise InputError(
+            f"{model.name}: {layer_count} layers of {size} are {layer_count * size} units; the engine's tightly "
+            f"coupled memory holds {MAXIMUM_UNITS}"
+        )
+    frac_bits = FRAC_BITS[model.architecture]
+    layers = _float_layers(model)
+    for layer in layers:
+        # what 32 bits hold: the whole pre-activation, a weight of an input
+        row_sums = np.zeros((size, COLUMNS))
+        row_sums[:, : layer.rows.shape[1]] = np.abs(layer.rows).sum((2, 3))
+        reach = row_sums + np.abs(layer.inputs).sum(2) + np.abs(layer.bias)
+        if model.architecture == "gru":
+            reach[:, 3] += reach[:, 2]
+        _refuse_too_large(model, "sum", reach, 2.0 ** (31 - frac_bits) - 1)
+        _refuse_too_large(model, "input weight", np.abs(layer.inputs).max(2), 2.0 ** (30 - frac_bits) - 1)
+
+    head = model.network.head
+    head_weights, head_bias = head.weight.detach().double().numpy()[0], float(head.bias.detach()[0])
     head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**35)
     head_frac_bits = min(int(np.floor(-np.log2(head_limit) - 1e-6)), HEAD_FRAC_BITS[-1])
     if head_frac_bits < HEAD_FRAC_BITS[0]:
         raise InputError(f"{model.name}: the weights of its output layer are too large for the fixed-point engine")
 
-    cell_frac_bits = CELL_FRAC_BITS[-1]
+    cell_frac_bits = np.full(layer_count, CELL_FRAC_BITS[-1])
     if model.architecture == "lstm":
-        reach = CELL_HEADROOM * max(largest_cell_state(model, audio), 1.0)
-        cell_frac_bits = int(np.clip(31 - np.ceil(np.log2(reach)), CELL_FRAC_BITS[0], CELL_FRAC_BITS[-1]))
-
-    def integers(array: np.ndarray, bits: np.ndarray | int) -> np.ndarray:
-        return np.rint(array * 2.0**bits).astype(np.int32)
+        cell_reach = CELL_HEADROOM * np.maximum(largest_cell_states(model, audio), 1.0)
+        cell_frac_bits = np.clip(31 - np.ceil(np.log2(cell_reach)), CELL_FRAC_BITS[0], CELL_FRAC_BITS[-1]).astype(int)
 
     return QuantizedModel(
         name=model.name,
         architecture=model.architecture,
         sample_rate_hz=model.sample_rate_hz,
-        residual=bool(model.config.get("residual", True)),
+        residual=bool(model.network.residual),
         knobs=model.knobs,
-        cell_frac_bits=cell_frac_bits,
+        hidden_size=size,
+        layers=layer_count,
+        fine=False,
+        cell_frac_bits=tuple(int(bits) for bits in cell_frac_bits),
         head_frac_bits=head_frac_bits,
         head_bias=int(np.rint(head_bias * 2.0 ** (head_frac_bits - 4))),
-        bias=integers(bias, bias_frac_bits),
-        scale=integers(1 / row_scale, frac_bits + 17),
-        input_weights=integers(input_rows, frac_bits[:, None] + 1),
-        recurrent_weights=packed(integer_rows),
-        head_weights=integers(head_weights, head_frac_bits),
-        low_weights=packed(low_rows),
+        bias=np.concatenate([_integers(layer.bias, frac_bits) for layer in layers]),
+        input_weights=_integers(layers[0].inputs, frac_bits[:, None] + 1),
+        head_weights=_integers(head_weights, head_frac_bits),
+        **_recurrent_arrays(model, 16),
     )

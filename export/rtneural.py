@@ -17,36 +17,42 @@ from training.model_file import Model
 def document(model: Model) -> dict:
     """The JSON document of `model`."""
     weights = {name: array.detach().double().numpy() for name, array in model.network.state_dict().items()}
-    size = weights["recurrent.weight_hh_l0"].shape[1]
-    input_bias, state_bias = weights["recurrent.bias_ih_l0"], weights["recurrent.bias_hh_l0"]
+    size = model.network.hidden_size
+    recurrent = [
+        {
+            "type": model.architecture,
+            "activation": "",
+            "shape": [None, None, size],
+            "weights": _recurrent_layer(model.architecture, size, weights, f"l{layer}"),
+        }
+        for layer in range(model.network.layers)
+    ]
+    head = {
+        "type": "dense",
+        "activation": "",
+        "shape": [None, None, 1],
+        "weights": [weights["head.weight"].T.tolist(), weights["head.bias"].tolist()],
+    }
+    return {
+        "in_shape": [None, None, 1 + len(model.knobs)],
+        "in_skip": int(model.network.residual),
+        "samplerate": model.sample_rate_hz,
+        "metadata": {"name": model.name, "samplerate": str(model.sample_rate_hz)},
+        "layers": [*recurrent, head],
+    }
+
+
+def _recurrent_layer(architecture: str, size: int, weights: dict[str, np.ndarray], layer: str) -> list[list]:
+    """Kernel, recurrent kernel and bias of torch's layer `layer` ('l0')."""
+    input_bias, state_bias = weights[f"recurrent.bias_ih_{layer}"], weights[f"recurrent.bias_hh_{layer}"]
     order = np.arange(len(input_bias))
-    if model.architecture == "gru":  # torch: r, z, n
+    if architecture == "gru":  # torch: r, z, n
         order = np.concatenate([order[size : 2 * size], order[:size], order[2 * size :]])
         bias = np.stack([input_bias[order], state_bias[order]])
     else:
         bias = input_bias + state_bias
-    kernel = weights["recurrent.weight_ih_l0"][order].T
-    recurrent = weights["recurrent.weight_hh_l0"][order].T
-    return {
-        "in_shape": [None, None, kernel.shape[0]],
-        "in_skip": int(model.config.get("residual", True)),
-        "samplerate": model.sample_rate_hz,
-        "metadata": {"name": model.name, "samplerate": str(model.sample_rate_hz)},
-        "layers": [
-            {
-                "type": model.architecture,
-                "activation": "",
-                "shape": [None, None, size],
-                "weights": [kernel.tolist(), recurrent.tolist(), bias.tolist()],
-            },
-            {
-                "type": "dense",
-                "activation": "",
-                "shape": [None, None, 1],
-                "weights": [weights["head.weight"].T.tolist(), weights["head.bias"].tolist()],
-            },
-        ],
-    }
+    kernels = (weights[f"recurrent.weight_{source}_{layer}"][order].T for source in ("ih", "hh"))
+    return [*(kernel.tolist() for kernel in kernels), bias.tolist()]
 
 
 def write(path: Path, model: Model) -> None:

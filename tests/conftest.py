@@ -36,17 +36,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def make_model() -> Callable[..., Model]:
     """A model with random weights, as wide as trained ones have them; the same arguments give the same model."""
 
-    def make(unit: str = "lstm", hidden_size: int = 8, knob_count: int = 0, seed: int = 0, gain: float = 1.5) -> Model:
+    def make(
+        unit: str = "lstm",
+        hidden_size: int = 8,
+        knob_count: int = 0,
+        seed: int = 0,
+        gain: float = 1.5,
+        layers: int = 1,
+    ) -> Model:
         torch.manual_seed(seed)
-        network = RecurrentNetwork(unit, hidden_size, knob_count)
+        network = RecurrentNetwork(unit, hidden_size, knob_count, layers)
         with torch.no_grad():
-            network.recurrent.weight_hh_l0 *= gain
-            network.recurrent.weight_ih_l0 *= 2 * gain
+            for name, weights in network.recurrent.named_parameters():
+                weights *= {"weight_hh": gain, "weight_ih": 2 * gain}.get(name[:9], 1.0)
             network.head.weight *= 0.4
             network.head.bias *= 0.0
         knobs = tuple(Knob(f"knob {index}", 0.0, 10.0, 2.5 * (index + 1)) for index in range(knob_count))
-        config = {"hidden_size": hidden_size, "knob_count": knob_count}
-        return Model(f"{unit}-{hidden_size}", unit, config, network.eval(), knobs=knobs)
+        config = {"hidden_size": hidden_size, "knob_count": knob_count, "layers": layers}
+        return Model(network.name, unit, config, network.eval(), knobs=knobs)
 
     return make
 

@@ -1,4 +1,4 @@
-// Sigmoid and tanh by table: 2,048 straight pieces, one load and one dual multiply each.
+// Sigmoid and tanh by table, coarse and fine; export/activation_tables.py explains the words.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,16 @@ inline int32_t Activate(const int32_t* table_centre, int32_t z) {
   const int32_t limited = Ssat<26>(z);
   const uint32_t fraction = 0x80000000u | (static_cast<uint32_t>(limited) & 0x7fffu);  // (-1.0, position in the piece)
   return Smuad(fraction, static_cast<uint32_t>(table_centre[limited >> 15]));
+}
+
+// Fine: tanh(z / 2) of a Q21 number, which is tanh(z) of a Q22 number; Q31. It comes closer to +-1.0 than Q15 can, so
+// what is rounded to Q15 must saturate.
+constexpr const int32_t* kFineCentre = kFineTable + kFineTableSize / 2 * 2;  // the node at z = 0
+
+inline int32_t FineTanhQ31(int32_t z) {
+  const int32_t limited = Ssat<26>(z);
+  const int32_t* node = kFineCentre + 2 * ((limited + 0x8000) >> 16);
+  return Smlawb(node[1], limited, node[0]);
 }
 
 inline int32_t SigmoidQ30(int32_t z_q21) { return Activate(kSigmoidCentre, z_q21); }

@@ -63,6 +63,16 @@ inline int32_t Smmlar(int32_t a, int32_t b, int32_t c) {
 #endif
 }
 
+// c + (a * b.low >> 16), b.low a signed halfword; floored, wraps.
+inline int32_t Smlawb(int32_t a, int32_t b, int32_t c) {
+#if defined(__ARM_FEATURE_DSP)
+  return __smlawb(a, b, c);
+#else
+  return static_cast<int32_t>(static_cast<uint32_t>((int64_t{a} * static_cast<int16_t>(b)) >> 16) +
+                              static_cast<uint32_t>(c));
+#endif
+}
+
 // a limited to a signed number of `kBits` bits.
 template <int kBits>
 inline int32_t Ssat(int32_t a) {

@@ -23,7 +23,15 @@ class Engine {
 #endif
   }
 
-  // `kind` must be one that this build has.
+  static bool Plays(EngineKind kind, const ModelView& model) {
+#if defined(ODDITY_RTNEURAL)
+    if (kind == EngineKind::kRtneural) return RtneuralEngine::Plays(model);
+#endif
+    (void)model;
+    return Has(kind);
+  }
+
+  // `kind` must be one that this build has and that plays the model.
   void Load(EngineKind kind, const ModelView& model) {
     kind_ = kind;
     Visit([&](auto& engine) { engine.Load(model); });

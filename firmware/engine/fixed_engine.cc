@@ -7,47 +7,51 @@ namespace oddity {
 void FixedEngine::Load(const ModelView& model) {
   const ModelDescription& description = *model.description;
   architecture_ = description.architecture;
-  gate_count_ = GateCount(architecture_);
+  hidden_size_ = description.hidden_size;
+  layer_count_ = description.layer_count;
   knob_count_ = description.knob_count;
+  head_.output_shift = 31 - (description.head_frac_bits - 4);
+  head_.residual = (description.flags & kResidual) != 0;
+  head_.bias = description.head_bias;
 
-  layer_.hidden_size = description.hidden_size;
-  layer_.quad_count = (description.hidden_size + 3) / 4;
-  layer_.cell_frac_bits = description.cell_frac_bits;
-  layer_.head.output_shift = 31 - (description.head_frac_bits - 4);
-  layer_.head.residual = (description.flags & kResidual) != 0;
-  layer_.head.bias = description.head_bias;
-
-  const int input_count = 1 + knob_count_;
-  const int32_t* scale = model.scale;
-  const int32_t* input = model.input_weights;
-  std::memset(layer_.units, 0, sizeof layer_.units);
-  for (int index = 0; index < layer_.hidden_size; ++index) {
-    RecurrentLayerQ15::Unit& unit = layer_.units[index];
-    std::memcpy(bias_[index], model.bias + index * kMaxGates, sizeof bias_[index]);
-    for (int gate = 0; gate < gate_count_; ++gate, input += input_count) {
-      unit.scale[gate] = *scale++;
-      unit.input[gate] = input[0];
-      for (int knob = 0; knob < knob_count_; ++knob) knob_weights_[index][gate][knob] = input[1 + knob];
+  std::memset(units_, 0, sizeof units_);
+  std::memset(weights_, 0, sizeof weights_);
+  UnpackWeights(model, weights_);
+  const int16_t* weights = weights_;
+  RecurrentLayerQ15::Unit* units = units_;
+  const int32_t *bias = model.bias, *scale = model.scale;
+  for (int index = 0; index < layer_count_; ++index) {
+    RecurrentLayerQ15& layer = layers_[index];
+    layer.weights = weights;
+    weights += WeightCount(architecture_, hidden_size_, index);
+    layer.hidden = states_ + 4 * QuadCount(hidden_size_) * index;
+    layer.quad_count = QuadsRead(hidden_size_, index);
+    layer.states = index > 0 ? layers_[index - 1].hidden : layer.hidden;
+    layer.units = units;
+    for (int unit = 0; unit < hidden_size_; ++unit, bias += kMaxGates, scale += kMaxGates) {
+      std::memcpy(units[unit].bias, bias, sizeof units[unit].bias);
+      std::memcpy(units[unit].scale, scale, sizeof units[unit].scale);
     }
-    unit.head = model.head_weights[index];
+    units += (hidden_size_ + 1) / 2 * 2;
+    layer.units_end = units;
+    layer.cell_frac_bits = description.cell_frac_bits[index];
+    layer.fine = (description.flags & kFine) != 0;
+    layer.stacked = index > 0;
+    architecture_ == Architecture::kLstm ? UseLstmQ15(layer) : UseGruQ15(layer);
   }
-  PackWeights(model.recurrent_weights);
 
+  const int32_t* input = model.input_weights;
+  for (int unit = 0; unit < hidden_size_; ++unit) {
+    std::memcpy(bias_[unit], units_[unit].bias, sizeof bias_[unit]);
+    for (int gate = 0; gate < kMaxGates; ++gate) {
+      units_[unit].input[gate] = *input++;
+      for (int knob = 0; knob < knob_count_; ++knob) knob_weights_[unit][gate][knob] = *input++;
+    }
+    layers_[layer_count_ - 1].units[unit].head = model.head_weights[unit];
+  }
   for (int knob = 0; knob < knob_count_; ++knob) knobs_[knob] = DefaultPosition(description.knobs[knob]);
   ApplyKnobs();
   Reset();
-}
-
-// From [unit][pair][gate][2] to the order in which the kernels read: two units' gates by pair, zeros to fill up.
-void FixedEngine::PackWeights(const int16_t* weights) {
-  std::memset(layer_.weights, 0, sizeof layer_.weights);
-  const int pair_count = 2 * layer_.quad_count;
-  for (int index = 0; index < layer_.hidden_size; ++index) {
-    for (int pair = 0; pair < PairCount(layer_.hidden_size); ++pair, weights += 2 * gate_count_) {
-      const int row = ((index / 2 * pair_count + pair) * 2 + index % 2) * gate_count_;
-      std::memcpy(layer_.weights + 2 * row, weights, 2 * gate_count_ * sizeof(int16_t));
-    }
-  }
 }
 
 void FixedEngine::SetKnob(int knob, int32_t position_q31) {
@@ -57,29 +61,34 @@ void FixedEngine::SetKnob(int knob, int32_t position_q31) {
 }
 
 void FixedEngine::ApplyKnobs() {
-  for (int index = 0; index < layer_.hidden_size; ++index) {
+  for (int unit = 0; unit < hidden_size_; ++unit) {
     for (int gate = 0; gate < kMaxGates; ++gate) {
-      int32_t sum = bias_[index][gate];
-      if (gate < gate_count_) {
-        for (int knob = 0; knob < knob_count_; ++knob) sum = Smmla(knobs_[knob], knob_weights_[index][gate][knob], sum);
-      }
-      layer_.units[index].bias[gate] = sum;
+      int32_t sum = bias_[unit][gate];
+      for (int knob = 0; knob < knob_count_; ++knob) sum = Smmla(knobs_[knob], knob_weights_[unit][gate][knob], sum);
+      units_[unit].bias[gate] = sum;
     }
   }
 }
 
 void FixedEngine::Reset() {
-  for (RecurrentLayerQ15::Unit& unit : layer_.units) unit.state = 0;
-  std::memset(layer_.hidden, 0, sizeof layer_.hidden);
-  layer_.current = 0;
+  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = 0;
+  std::memset(states_, 0, sizeof states_);
+}
+
+template <int32_t (&Layer)(RecurrentLayerQ15&, int32_t, int32_t)>
+void FixedEngine::Run(const int32_t* in, int32_t* out, size_t size) {
+  const HeadQ15 head = head_;  // the kernels could change the engine for all that the compiler knows
+  RecurrentLayerQ15* const end = layers_ + layer_count_;
+  for (size_t sample = 0; sample < size; ++sample) {
+    const int32_t x = in[sample];
+    int32_t sum = head.Start(x);  // only the last layer's units have weights in the head
+    for (RecurrentLayerQ15* layer = layers_; layer != end; ++layer) sum = Layer(*layer, x, sum);
+    out[sample] = head.ToQ31(sum);
+  }
 }
 
 void FixedEngine::Process(const int32_t* in, int32_t* out, size_t size) {
-  if (architecture_ == Architecture::kLstm) {
-    LstmQ15(layer_, in, out, size);
-  } else {
-    GruQ15(layer_, in, out, size);
-  }
+  architecture_ == Architecture::kLstm ? Run<LstmQ15>(in, out, size) : Run<GruQ15>(in, out, size);
 }
 
 }  // namespace oddity

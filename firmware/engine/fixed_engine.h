@@ -17,15 +17,29 @@ class FixedEngine {
   void Process(const int32_t* in, int32_t* out, size_t size);  // Q31
 
  private:
-  void PackWeights(const int16_t* weights);
+  // The most of what models of 64 units need: one layer of LSTM-64 for the weights; an odd layer is filled up by a
+  // unit, every layer's states to a multiple of four.
+  static constexpr int kWeightCapacity = kMaxUnits * kMaxUnits * kMaxGates;
+  static constexpr int kUnitCapacity = kMaxUnits + kMaxLayers;
+  static constexpr int kStateCapacity = kMaxUnits + 3 * kMaxLayers;
+  static constexpr int kReadAhead = 8;  // the kernels read so many weights or states beyond the last, and ignore them
+
+  template <int32_t (&Layer)(RecurrentLayerQ15&, int32_t, int32_t)>
+  void Run(const int32_t* in, int32_t* out, size_t size);
   void ApplyKnobs();
 
   Architecture architecture_;
-  int gate_count_, knob_count_;
+  int hidden_size_, layer_count_, knob_count_;
+  HeadQ15 head_;
+  RecurrentLayerQ15 layers_[kMaxLayers];
+  RecurrentLayerQ15::Unit units_[kUnitCapacity];
+  alignas(8) int16_t states_[kStateCapacity + kReadAhead];
+  alignas(8) int16_t weights_[kWeightCapacity + kReadAhead];
+
+  // of the first layer
   int32_t knobs_[kMaxKnobs];
-  int32_t bias_[kMaxHiddenSize][kMaxGates];                     // without the knobs' share
-  int32_t knob_weights_[kMaxHiddenSize][kMaxGates][kMaxKnobs];  // one bit finer than the pre-activation
-  RecurrentLayerQ15 layer_;
+  int32_t bias_[kMaxUnits][kMaxGates];                     // without the knobs' share
+  int32_t knob_weights_[kMaxUnits][kMaxGates][kMaxKnobs];  // one bit finer than the pre-activation
 };
 
 }  // namespace oddity

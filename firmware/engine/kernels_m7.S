@@ -3,14 +3,14 @@
 .syntax unified
 .thumb
 
-// Dot products of the rows of two units a turn with all hidden states.
-    .section .text.LstmDotQ15, "ax", %progbits
+// Dot products of the rows of two units a turn with all states.
+    .section .text.DotQ15Rows4, "ax", %progbits
     .balign 8
-    .global LstmDotQ15
-    .type LstmDotQ15, %function
-LstmDotQ15:
+    .global DotQ15Rows4
+    .type DotQ15Rows4, %function
+DotQ15Rows4:
     push {r4-r11, lr}
-    ldr r4, [sp, #36] @ quads
+    ldmia r0, {r0-r4} @ weights, states, units, end, quads
     sub sp, sp, #156
     rsb r5, r4, #16 @ turns of the chain to skip
     ldr r6, [r1]
@@ -89,10 +89,10 @@ LstmDotQ15:
     .set .Lturn, .Lturn + 1
     .endr
     stmia r12, {r4-r7}
-    add r12, r12, #72
+    add r12, r12, #80
     ldr lr, [sp, #144]
     stmia r12, {r8-r11}
-    add r12, r12, #72
+    add r12, r12, #80
     add r0, r0, lr
     ldr lr, [sp, #132]
     mov.w r4, #0
@@ -111,15 +111,15 @@ LstmDotQ15:
     bx lr
     3: add sp, sp, #156
     pop {r4-r11, pc}
-    .size LstmDotQ15, . - LstmDotQ15
+    .size DotQ15Rows4, . - DotQ15Rows4
 
-    .section .text.GruDotQ15, "ax", %progbits
+    .section .text.DotQ15Rows3, "ax", %progbits
     .balign 8
-    .global GruDotQ15
-    .type GruDotQ15, %function
-GruDotQ15:
+    .global DotQ15Rows3
+    .type DotQ15Rows3, %function
+DotQ15Rows3:
     push {r4-r11, lr}
-    ldr r4, [sp, #36] @ quads
+    ldmia r0, {r0-r4} @ weights, states, units, end, quads
     sub sp, sp, #156
     rsb r5, r4, #16 @ turns of the chain to skip
     ldr r6, [r1]
@@ -188,10 +188,10 @@ GruDotQ15:
     .set .Lturn, .Lturn + 1
     .endr
     stmia r12, {r4-r6}
-    add r12, r12, #72
+    add r12, r12, #80
     ldr lr, [sp, #144]
     stmia r12, {r7-r9}
-    add r12, r12, #72
+    add r12, r12, #80
     add r0, r0, lr
     ldr lr, [sp, #132]
     mov.w r4, #0
@@ -208,7 +208,7 @@ GruDotQ15:
     bx lr
     3: add sp, sp, #156
     pop {r4-r11, pc}
-    .size GruDotQ15, . - GruDotQ15
+    .size DotQ15Rows3, . - DotQ15Rows3
 
 // From the sums of two units a turn to their new states; one function a format of the cell state.
 .macro lstm_gates name, product_shift, tanh_shift
@@ -218,140 +218,147 @@ GruDotQ15:
     .type \name, %function
 \name:
     push {r4-r11, lr}
-    ldrd r6, r7, [sp, #40]
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
     mov r4, #0x80000000
-    mov r5, r4
+    mov r5, #0x80000000
     .balign 8
     1:
-    ldr r8, [r0, #8]
+    ldr r8, [r0, #40]
     ldr r9, [r0, #4]
-    ldr r10, [r0, #0]
+    ldr r10, [r0, #8]
     ldr r11, [r0, #36]
-    ldr r12, [r0, #24]
+    ldr r12, [r0, #0]
     ldr lr, [r0, #20]
     smmla lr, r9, r11, lr
-    ldr r9, [r0, #40]
-    ldr r11, [r0, #32]
-    smmla r12, r8, r9, r12
-    ldr r8, [r0, #48]
+    ldr r9, [r0, #56]
+    ldr r11, [r0, #24]
+    smmla r11, r10, r8, r11
+    ldr r10, [r0, #48]
+    ldr r8, [r0, #32]
+    smmla r11, r2, r9, r11
     ldr r9, [r0, #16]
-    smmla r9, r10, r11, r9
-    ldr r10, [r0, #56]
-    smmla r9, r2, r8, r9
-    ldr r11, [r0, #52]
-    smmla r12, r2, r10, r12
-    ldr r8, [r0, #44]
-    smmla lr, r2, r11, lr
-    ldr r10, [r0, #12]
-    ssat r12, #26, r12
-    ldr r11, [r0, #28]
-    ssat r9, #26, r9
-    smmla r11, r10, r8, r11
-    asr r10, r9, #15
-    asr r8, r12, #15
-    ldr r8, [r7, r8, lsl #2]
-    bfi r4, r9, #0, #15
-    ldr r9, [r6, r10, lsl #2]
-    bfi r5, r12, #0, #15
-    ldr r10, [r0, #64]
-    ssat lr, #26, lr
-    smuad r12, r4, r9
-    asr r9, lr, #15
-    smuad r8, r5, r8
-    ldr r9, [r6, r9, lsl #2]
-    bfi r4, lr, #0, #15
-    smmulr lr, r12, r8
-    smuad r12, r4, r9
-    ldr r8, [r0, #60]
-    asr r9, lr, #\product_shift
-    ldr lr, [r0, #112]
-    smmlar r10, r10, r12, r9
-    ldr r12, [r0, #80]
-    smmla r11, r2, r8, r11
-    ldr r9, [r0, #96]
-    ssat r8, #30, r10
-    ldr r10, [r0, #72]
+    smmla r9, r12, r8, r9
+    ldr r12, [r0, #52]
     ssat r11, #26, r11
-    smmla r9, r12, lr, r9
-    ssat r12, #26, r8\tanh_shift
-    asr lr, r11, #15
-    ldr lr, [r6, lr, lsl #2]
-    lsl r8, r8, #2
-    bfi r5, r12, #0, #15
-    asr r12, r12, #15
-    ldr r12, [r7, r12, lsl #2]
-    str r8, [r0, #64]
-    bfi r4, r11, #0, #15
-    ldr r8, [r0, #104]
-    smuad r11, r5, r12
-    ldr r12, [r0, #88]
-    smuad lr, r4, lr
-    smmla r12, r10, r8, r12
-    ldr r10, [r0, #128]
-    ldr r8, [r0, #120]
-    smmulr lr, lr, r11
-    ldr r11, [r0, #92]
     smmla r9, r2, r10, r9
-    ldr r10, [r0, #76]
-    smmla r12, r2, r8, r12
-    ldr r8, [r0, #108]
-    ssat r12, #26, r12
-    smmla r11, r10, r8, r11
-    ldr r10, [r0, #124]
-    ssat r9, #26, r9
-    asr r8, r12, #15
-    smmla r11, r2, r10, r11
-    asr r10, r9, #15
-    bfi r4, r12, #0, #15
-    ldr r12, [r7, r10, lsl #2]
-    bfi r5, r9, #0, #15
-    ldr r10, [r6, r8, lsl #2]
-    ssat r11, #26, r11
-    add r9, lr, #4096
     asr r8, r11, #15
-    smuad r10, r4, r10
-    bfi r4, r11, #0, #15
-    ldr r11, [r0, #68]
-    ldr r8, [r6, r8, lsl #2]
-    smuad r12, r5, r12
-    asr r9, r9, #13
-    smmlar r3, lr, r11, r3
-    ldr lr, [r0, #116]
-    ldr r11, [r0, #136]
-    smmulr r10, r10, r12
-    ldr r12, [r0, #84]
-    smuad r8, r4, r8
+    smmla lr, r2, r12, lr
+    ssat r9, #26, r9
+    ldr r10, [r7, r8, lsl #2]
+    bfi r5, r11, #0, #15
+    asr r12, r9, #15
+    bfi r4, r9, #0, #15
+    ldr r8, [r6, r12, lsl #2]
+    ssat lr, #26, lr
+    smuad r11, r5, r10
+    smuad r9, r4, r8
+    asr r12, lr, #15
+    ldr r10, [r6, r12, lsl #2]
+    bfi r4, lr, #0, #15
+    ldr r8, [r0, #64]
+    smuad r12, r4, r10
+    ldr lr, [r0, #12]
+    smmulr r10, r9, r11
+    ldr r9, [r0, #60]
+    ldr r11, [r0, #44]
     asr r10, r10, #\product_shift
-    strh r9, [r1], #2
-    smmlar r9, r11, r8, r10
-    ldr r11, [r0, #132]
-    ldr r8, [r0, #100]
-    ssat r10, #30, r9
-    smmla r8, r12, lr, r8
-    smmla r8, r2, r11, r8
-    ldr r9, [sp, #36]
-    ssat r12, #26, r10\tanh_shift
-    lsl lr, r10, #2
-    ssat r8, #26, r8
-    asr r11, r12, #15
-    asr r10, r8, #15
-    ldr r11, [r7, r11, lsl #2]
-    bfi r4, r8, #0, #15
-    ldr r8, [r6, r10, lsl #2]
+    smmlar r8, r8, r12, r10
+    ldr r12, [r0, #28]
+    ldr r10, [r0, #112]
+    smmla r12, lr, r11, r12
+    ldr lr, [r0, #80]
+    smmla r12, r2, r9, r12
+    ldr r11, [r0, #96]
+    ssat r9, #30, r8
+    smmla r11, lr, r10, r11
+    ssat r12, #26, r12
+    ldr r8, [r0, #128]
+    ssat lr, #26, r9\tanh_shift
+    ldr r10, [r0, #68]
+    bfi r4, r12, #0, #15
+    asr r12, r12, #15
+    ldr r12, [r6, r12, lsl #2]
+    smmla r11, r2, r8, r11
+    bfi r5, lr, #0, #15
+    asr r8, lr, #15
+    smuad lr, r4, r12
+    ldr r12, [r7, r8, lsl #2]
+    lsl r8, r9, #2
+    str r8, [r0, #64]
+    smuad r9, r5, r12
+    ldr r8, [r0, #88]
+    ldr r12, [r0, #104]
+    smmulr lr, lr, r9
+    ldr r9, [r0, #120]
+    ssat r11, #26, r11
+    smmla r12, r8, r9, r12
+    add r8, lr, #4096
+    ldr r9, [r0, #136]
+    asr r8, r8, #13
+    smmlar r3, lr, r10, r3
+    ldr lr, [r0, #116]
+    ldr r10, [r0, #100]
+    smmla r12, r2, r9, r12
+    ldr r9, [r0, #84]
+    strh r8, [r1], #2
+    ldr r8, [r0, #132]
+    smmla r10, r9, lr, r10
+    asr r9, r11, #15
+    ssat r12, #26, r12
+    smmla r10, r2, r8, r10
+    asr lr, r12, #15
+    ldr r8, [r6, r9, lsl #2]
+    ssat r10, #26, r10
+    ldr r9, [r7, lr, lsl #2]
     bfi r5, r12, #0, #15
-    str lr, [r0, #136]
-    smuad r10, r4, r8
-    ldr r12, [r0, #140]
-    add r0, r0, #144
-    smuad lr, r5, r11
-    cmp r0, r9
-    smmulr r8, r10, lr
-    add r11, r8, #4096
-    smmlar r3, r8, r12, r3
-    asr r9, r11, #13
-    strh r9, [r1], #2
+    asr lr, r10, #15
+    bfi r4, r11, #0, #15
+    smuad r12, r5, r9
+    smuad r11, r4, r8
+    ldr r9, [r0, #124]
+    bfi r4, r10, #0, #15
+    ldr r8, [r6, lr, lsl #2]
+    smmulr r10, r11, r12
+    ldr lr, [r0, #140]
+    ldr r11, [r0, #144]
+    smuad r12, r4, r8
+    asr r8, r10, #\product_shift
+    ldr r10, [r0, #92]
+    smmlar r11, r11, r12, r8
+    ldr r12, [r0, #108]
+    smmla r12, r10, r9, r12
+    ldr r8, [r0, #148]
+    ssat r10, #30, r11
+    smmla r12, r2, lr, r12
+    lsl r9, r10, #2
+    ldr r11, [sp]
+    ssat lr, #26, r10\tanh_shift
+    str r9, [r0, #144]
+    add r0, r0, #160
+    asr r10, lr, #15
+    ssat r12, #26, r12
+    ldr r9, [r7, r10, lsl #2]
+    bfi r5, lr, #0, #15
+    asr r10, r12, #15
+    ldr lr, [r6, r10, lsl #2]
+    smuad r10, r5, r9
+    bfi r4, r12, #0, #15
+    cmp r0, r11
+    smuad r9, r4, lr
+    smmulr r12, r9, r10
+    add r11, r12, #4096
+    smmlar r3, r12, r8, r3
+    asr lr, r11, #13
+    strh lr, [r1], #2
     bne 1b
     mov r0, r3
+    add sp, sp, #4
     pop {r4-r11, pc}
     .size \name, . - \name
 .endm
@@ -360,6 +367,192 @@ lstm_gates LstmGatesQ15Cell25, 5, ", asr #1"
 lstm_gates LstmGatesQ15Cell26, 4, ", asr #2"
 lstm_gates LstmGatesQ15Cell27, 3, ", asr #3"
 lstm_gates LstmGatesQ15Cell28, 2, ", asr #4"
+.macro lstm_fine_gates name, candidate_shift, tanh_shift
+    .section .text.\name, "ax", %progbits
+    .balign 8
+    .global \name
+    .type \name, %function
+\name:
+    push {r4-r11, lr}
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
+    mov r4, #0x10000000
+    mov r5, #0x40000000
+    .balign 8
+    1:
+    ldr r7, [r0, #0]
+    ldr r8, [r0, #36]
+    ldr r9, [r0, #48]
+    ldr r10, [r0, #4]
+    ldr r11, [r0, #32]
+    ldr r12, [r0, #40]
+    ldr lr, [r0, #16]
+    smmla lr, r7, r11, lr
+    ldr r7, [r0, #8]
+    ldr r11, [r0, #24]
+    smmla lr, r2, r9, lr
+    smmla r11, r7, r12, r11
+    ldr r9, [r0, #56]
+    ssat lr, #26, lr
+    ldr r7, [r0, #20]
+    smmla r7, r10, r8, r7
+    add r12, lr, #0x8000
+    smmla r11, r2, r9, r11
+    asr r10, r12, #16
+    ldr r8, [r0, #52]
+    add r9, r6, r10, lsl #3
+    ssat r11, #26, r11
+    ldr r12, [r0, #64]
+    smmla r7, r2, r8, r7
+    add r10, r11, #0x8000
+    asr r8, r10, #16
+    ldr r10, [r9]
+    ssat r7, #26, r7
+    ldr r9, [r9, #4]
+    add r8, r6, r8, lsl #3
+    smlawb r9, r9, lr, r10
+    add lr, r7, #0x8000
+    asr r10, lr, #16
+    ldr lr, [r8, #4]
+    add r10, r6, r10, lsl #3
+    ldr r8, [r8]
+    add r9, r4, r9, asr #3
+    smlawb lr, lr, r11, r8
+    ldr r11, [r10, #4]
+    lsl r8, r12, #1
+    ldr r10, [r10]
+    asr lr, lr, #\candidate_shift
+    smlawb r11, r11, r7, r10
+    ldr r7, [r0, #72]
+    ldr r10, [r0, #44]
+    smlal r7, r12, r9, lr
+    ldr r9, [r0, #28]
+    rsb lr, r5, r11, asr #1
+    ldr r11, [r0, #60]
+    smlal r7, r12, r8, lr
+    ldr r8, [r0, #12]
+    ldr lr, [r0, #68]
+    str r7, [r0, #72]
+    smmla r9, r8, r10, r9
+    ssat r7, #31, r12
+    smmla r9, r2, r11, r9
+    ldr r8, [r0, #80]
+    str r7, [r0, #64]
+    ssat r10, #26, r7, asr #\tanh_shift
+    ldr r12, [r0, #112]
+    add r11, r10, #0x8000
+    ldr r7, [r0, #96]
+    ssat r9, #26, r9
+    asr r11, r11, #16
+    add r11, r6, r11, lsl #3
+    smmla r7, r8, r12, r7
+    add r8, r9, #0x8000
+    ldr r12, [r0, #128]
+    asr r8, r8, #16
+    add r8, r6, r8, lsl #3
+    smmla r7, r2, r12, r7
+    ldr r12, [r11, #4]
+    ldr r11, [r11]
+    smlawb r12, r12, r10, r11
+    ldr r10, [r8, #4]
+    ldr r11, [r8]
+    smlawb r8, r10, r9, r11
+    ldr r10, [r0, #88]
+    ldr r9, [r0, #136]
+    ldr r11, [r0, #120]
+    add r8, r4, r8, asr #3
+    smmulr r8, r8, r12
+    ldr r12, [r0, #104]
+    ssat r7, #26, r7
+    smmla r12, r10, r11, r12
+    smmlar r3, r8, lr, r3
+    add r10, r8, #4096
+    smmla r12, r2, r9, r12
+    ldr r11, [r0, #116]
+    ssat lr, #16, r10, asr #13
+    strh lr, [r1], #2
+    ldr r8, [r0, #100]
+    add r9, r7, #0x8000
+    ldr r10, [r0, #84]
+    asr lr, r9, #16
+    ssat r12, #26, r12
+    ldr r9, [r0, #132]
+    smmla r8, r10, r11, r8
+    add r10, r12, #0x8000
+    smmla r8, r2, r9, r8
+    add r11, r6, lr, lsl #3
+    asr r9, r10, #16
+    ldr lr, [r0, #144]
+    ssat r8, #26, r8
+    ldr r10, [r11]
+    add r9, r6, r9, lsl #3
+    ldr r11, [r11, #4]
+    smlawb r11, r11, r7, r10
+    add r7, r8, #0x8000
+    asr r10, r7, #16
+    ldr r7, [r9, #4]
+    add r10, r6, r10, lsl #3
+    ldr r9, [r9]
+    smlawb r7, r7, r12, r9
+    lsl r12, lr, #1
+    add r9, r4, r11, asr #3
+    ldr r11, [r10, #4]
+    ldr r10, [r10]
+    asr r7, r7, #\candidate_shift
+    smlawb r11, r11, r8, r10
+    ldr r8, [r0, #152]
+    ldr r10, [r0, #124]
+    smlal r8, lr, r9, r7
+    ldr r9, [r0, #92]
+    ldr r7, [r0, #108]
+    rsb r11, r5, r11, asr #1
+    smmla r7, r9, r10, r7
+    ldr r9, [r0, #140]
+    smlal r8, lr, r12, r11
+    ldr r10, [r0, #148]
+    smmla r7, r2, r9, r7
+    ssat r12, #31, lr
+    str r12, [r0, #144]
+    ssat r7, #26, r7
+    str r8, [r0, #152]
+    add r0, r0, #160
+    add r11, r7, #0x8000
+    ssat r9, #26, r12, asr #\tanh_shift
+    ldr lr, [sp]
+    add r8, r9, #0x8000
+    asr r12, r11, #16
+    add r11, r6, r12, lsl #3
+    cmp r0, lr
+    asr r12, r8, #16
+    ldr lr, [r11]
+    add r8, r6, r12, lsl #3
+    ldr r12, [r11, #4]
+    ldr r11, [r8, #4]
+    smlawb r12, r12, r7, lr
+    ldr r7, [r8]
+    smlawb lr, r11, r9, r7
+    add r8, r4, r12, asr #3
+    smmulr r11, r8, lr
+    add r9, r11, #4096
+    smmlar r3, r11, r10, r3
+    ssat r7, #16, r9, asr #13
+    strh r7, [r1], #2
+    bne 1b
+    mov r0, r3
+    add sp, sp, #4
+    pop {r4-r11, pc}
+    .size \name, . - \name
+.endm
+lstm_fine_gates LstmFineGatesQ15Cell24, 5, 1
+lstm_fine_gates LstmFineGatesQ15Cell25, 4, 2
+lstm_fine_gates LstmFineGatesQ15Cell26, 3, 3
+lstm_fine_gates LstmFineGatesQ15Cell27, 2, 4
+lstm_fine_gates LstmFineGatesQ15Cell28, 1, 5
 
     .section .text.GruGatesQ15, "ax", %progbits
     .balign 8
@@ -367,112 +560,519 @@ lstm_gates LstmGatesQ15Cell28, 2, ", asr #4"
     .type GruGatesQ15, %function
 GruGatesQ15:
     push {r4-r11, lr}
-    ldrd r6, r7, [sp, #40]
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
     mov r4, #0x80000000
-    mov r5, r4
+    mov r5, #0x80000000
     .balign 8
     1:
-    ldr r8, [r0, #16]
-    ldr r9, [r0, #36]
-    ldr r10, [r0, #32]
-    ldr r11, [r0, #4]
+    ldr r8, [r0, #32]
+    ldr r9, [r0, #52]
+    ldr r10, [r0, #16]
+    ldr r11, [r0, #36]
     ldr r12, [r0, #0]
-    ldr lr, [r0, #52]
-    smmla r8, r12, r10, r8
+    ldr lr, [r0, #4]
+    smmla r10, r12, r8, r10
     ldr r12, [r0, #48]
-    ldr r10, [r0, #20]
-    smmla r8, r2, r12, r8
+    ldr r8, [r0, #20]
+    smmla r10, r2, r12, r10
     ldr r12, [r0, #40]
-    smmla r10, r11, r9, r10
-    ldr r11, [r0, #8]
-    ssat r8, #26, r8
-    smmla r10, r2, lr, r10
-    asr r9, r8, #15
-    ldr lr, [r0, #28]
+    smmla r8, lr, r11, r8
+    ldr lr, [r0, #8]
+    smmla r8, r2, r9, r8
+    ldr r11, [r0, #60]
     ssat r10, #26, r10
-    smmla lr, r11, r12, lr
-    asr r11, r10, #15
-    ldr r12, [r6, r9, lsl #2]
-    bfi r4, r8, #0, #15
-    ldr r9, [r0, #56]
-    smuad r8, r4, r12
-    ldr r12, [r6, r11, lsl #2]
-    bfi r4, r10, #0, #15
-    ldr r11, [r0, #104]
-    smuad r10, r4, r12
-    ldr r12, [r0, #72]
-    smmulr r8, r8, lr
-    ldr lr, [r0, #24]
-    smmla lr, r2, r9, lr
-    ldr r9, [r0, #88]
-    smmla r9, r12, r11, r9
-    ldr r12, [r0, #120]
-    add r11, lr, r8, lsl #2
-    ldr lr, [r0, #80]
-    ssat r8, #26, r11
-    smmla r9, r2, r12, r9
-    asr r11, r8, #15
-    ldr r12, [r0, #112]
-    ssat r9, #26, r9
-    ldr r11, [r7, r11, lsl #2]
-    bfi r5, r8, #0, #15
-    asr r8, r9, #15
-    smuad r11, r5, r11
-    ldr r8, [r6, r8, lsl #2]
-    bfi r4, r9, #0, #15
-    ldr r9, [r0, #64]
-    sub r9, r9, r11
-    smuad r8, r4, r8
-    smmulr r10, r10, r9
-    ldr r9, [r0, #100]
+    ldr r9, [r0, #24]
+    ssat r8, #26, r8
     smmla r9, lr, r12, r9
-    ldr lr, [r0, #128]
-    ldr r12, [r0, #108]
-    smmulr r8, r8, r9
-    add r9, r11, r10, lsl #2
-    ldr r11, [r0, #92]
-    ldr r10, [r0, #96]
-    smmla r10, r2, lr, r10
-    ldr lr, [r0, #76]
-    str r9, [r0, #64]
-    smmla r11, lr, r12, r11
-    ldr lr, [r0, #124]
-    ldr r12, [r0, #68]
-    add r10, r10, r8, lsl #2
-    asr r8, r9, #2
-    smmla r11, r2, lr, r11
-    add lr, r9, #16384
-    smmlar r3, r8, r12, r3
-    asr r9, lr, #15
-    strh r9, [r1], #2
-    ssat r8, #26, r10
-    ldr r12, [r0, #136]
+    asr lr, r8, #15
+    asr r12, r10, #15
+    ldr r12, [r6, r12, lsl #2]
+    bfi r4, r10, #0, #15
+    ldr r10, [r6, lr, lsl #2]
+    smuad lr, r4, r12
+    ldr r12, [r0, #28]
+    bfi r4, r8, #0, #15
+    ldr r8, [r0, #80]
+    smuad r10, r4, r10
+    smmulr lr, lr, r9
+    ldr r9, [r0, #128]
+    smmla r12, r2, r11, r12
+    ldr r11, [r0, #96]
+    add r12, r12, lr, lsl #2
+    ldr lr, [r0, #112]
+    ssat r12, #26, r12
+    smmla r11, r8, lr, r11
+    ldr r8, [r0, #88]
+    smmla r11, r2, r9, r11
+    ldr lr, [r0, #104]
+    bfi r5, r12, #0, #15
+    ldr r9, [r0, #120]
+    ssat r11, #26, r11
+    asr r12, r12, #15
+    ldr r12, [r7, r12, lsl #2]
+    smmla lr, r8, r9, lr
+    asr r8, r11, #15
+    ldr r9, [r0, #64]
+    smuad r12, r5, r12
+    ldr r8, [r6, r8, lsl #2]
+    bfi r4, r11, #0, #15
+    ldr r11, [r0, #140]
+    smuad r8, r4, r8
+    sub r9, r9, r12
+    smmulr r10, r10, r9
+    ldr r9, [r0, #84]
+    smmulr r8, r8, lr
+    ldr lr, [r0, #108]
+    smmla lr, r2, r11, lr
+    ldr r11, [r0, #100]
+    add r12, r12, r10, lsl #2
+    ldr r10, [r0, #116]
+    add lr, lr, r8, lsl #2
+    ldr r8, [r0, #132]
+    smmla r11, r9, r10, r11
+    asr r9, r12, #2
+    smmla r11, r2, r8, r11
+    ldr r10, [r0, #68]
+    ssat r8, #26, lr
+    str r12, [r0, #64]
     ssat r11, #26, r11
     asr lr, r8, #15
-    asr r9, r11, #15
-    ldr r10, [r7, lr, lsl #2]
+    ldr lr, [r7, lr, lsl #2]
+    add r12, r12, #16384
     bfi r5, r8, #0, #15
-    ldr lr, [r6, r9, lsl #2]
-    smuad r8, r5, r10
-    ldr r9, [sp, #36]
+    asr r8, r11, #15
     bfi r4, r11, #0, #15
-    ldr r10, [r0, #140]
-    smuad r11, r4, lr
-    sub lr, r12, r8
-    smmulr r12, r11, lr
-    add r11, r8, r12, lsl #2
-    str r11, [r0, #136]
-    add r0, r0, #144
-    add lr, r11, #16384
-    asr r8, r11, #2
-    cmp r0, r9
-    smmlar r3, r8, r10, r3
-    asr r12, lr, #15
-    strh r12, [r1], #2
+    smuad r11, r5, lr
+    ldr lr, [r6, r8, lsl #2]
+    asr r8, r12, #15
+    strh r8, [r1], #2
+    ldr r12, [r0, #144]
+    smuad r8, r4, lr
+    sub lr, r12, r11
+    smmlar r3, r9, r10, r3
+    ldr r12, [r0, #148]
+    smmulr r9, r8, lr
+    ldr r10, [sp]
+    add r8, r11, r9, lsl #2
+    str r8, [r0, #144]
+    add r0, r0, #160
+    add lr, r8, #16384
+    asr r11, r8, #2
+    asr r9, lr, #15
+    strh r9, [r1], #2
+    cmp r0, r10
+    smmlar r3, r11, r12, r3
     bne 1b
     mov r0, r3
+    add sp, sp, #4
     pop {r4-r11, pc}
     .size GruGatesQ15, . - GruGatesQ15
+
+    .section .text.GruFineGatesQ15, "ax", %progbits
+    .balign 8
+    .global GruFineGatesQ15
+    .type GruFineGatesQ15, %function
+GruFineGatesQ15:
+    push {r4-r11, lr}
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
+    mov r4, #0x10000000
+    mov r5, #0x40000000
+    .balign 8
+    1:
+    ldr r7, [r0, #0]
+    ldr r8, [r0, #4]
+    ldr r9, [r0, #32]
+    ldr r10, [r0, #52]
+    ldr r11, [r0, #48]
+    ldr r12, [r0, #20]
+    ldr lr, [r0, #16]
+    smmla lr, r7, r9, lr
+    ldr r7, [r0, #40]
+    smmla lr, r2, r11, lr
+    ldr r9, [r0, #8]
+    ldr r11, [r0, #24]
+    ssat lr, #26, lr
+    smmla r11, r9, r7, r11
+    add r9, lr, #0x8000
+    ldr r7, [r0, #36]
+    asr r9, r9, #16
+    add r9, r6, r9, lsl #3
+    smmla r12, r8, r7, r12
+    ldr r8, [r0, #60]
+    smmla r12, r2, r10, r12
+    ldr r7, [r9, #4]
+    ldr r10, [r9]
+    smlawb r9, r7, lr, r10
+    ldr r7, [r0, #28]
+    smmla r7, r2, r8, r7
+    ldr lr, [r0, #128]
+    ssat r12, #26, r12
+    ldr r10, [r0, #112]
+    add r8, r5, r9, asr #1
+    add r9, r12, #0x8000
+    smmulr r8, r8, r11
+    asr r11, r9, #16
+    ldr r9, [r0, #80]
+    add r11, r6, r11, lsl #3
+    add r7, r7, r8, lsl #1
+    ldr r8, [r0, #96]
+    ssat r7, #26, r7
+    smmla r8, r9, r10, r8
+    add r9, r7, #0x8000
+    ldr r10, [r11]
+    asr r9, r9, #16
+    smmla r8, r2, lr, r8
+    add lr, r6, r9, lsl #3
+    ldr r9, [r11, #4]
+    ssat r8, #26, r8
+    ldr r11, [r0, #64]
+    smlawb r9, r9, r12, r10
+    ldr r12, [lr, #4]
+    ldr r10, [lr]
+    add lr, r8, #0x8000
+    asr lr, lr, #16
+    smlawb r12, r12, r7, r10
+    add r7, r5, r9, asr #1
+    ldr r10, [r0, #104]
+    asr r9, r12, #1
+    ldr r12, [r0, #88]
+    sub r11, r11, r9
+    add lr, r6, lr, lsl #3
+    smmulr r7, r7, r11
+    ldr r11, [r0, #120]
+    smmla r10, r12, r11, r10
+    ldr r12, [lr]
+    ldr r11, [lr, #4]
+    add lr, r9, r7, lsl #1
+    ldr r9, [r0, #116]
+    add r7, lr, #16384
+    smlawb r11, r11, r8, r12
+    asr r8, lr, #2
+    ldr r12, [r0, #108]
+    str lr, [r0, #64]
+    ssat lr, #16, r7, asr #15
+    strh lr, [r1], #2
+    ldr r7, [r0, #100]
+    add lr, r5, r11, asr #1
+    smmulr r11, lr, r10
+    ldr lr, [r0, #140]
+    ldr r10, [r0, #68]
+    smmla r12, r2, lr, r12
+    ldr lr, [r0, #84]
+    smmlar r3, r8, r10, r3
+    ldr r8, [r0, #132]
+    smmla r7, lr, r9, r7
+    add r10, r12, r11, lsl #1
+    ssat lr, #26, r10
+    smmla r7, r2, r8, r7
+    add r9, lr, #0x8000
+    ldr r12, [r0, #144]
+    ssat r7, #26, r7
+    asr r11, r9, #16
+    add r10, r7, #0x8000
+    add r8, r6, r11, lsl #3
+    asr r9, r10, #16
+    ldr r11, [r0, #148]
+    add r10, r6, r9, lsl #3
+    ldr r9, [r8, #4]
+    ldr r8, [r8]
+    smlawb r9, r9, lr, r8
+    ldr lr, [r10, #4]
+    ldr r8, [r10]
+    smlawb r10, lr, r7, r8
+    asr lr, r9, #1
+    sub r7, r12, lr
+    ldr r8, [sp]
+    add r9, r5, r10, asr #1
+    smmulr r12, r9, r7
+    add r10, lr, r12, lsl #1
+    str r10, [r0, #144]
+    add r0, r0, #160
+    add r9, r10, #16384
+    cmp r0, r8
+    asr r7, r10, #2
+    ssat lr, #16, r9, asr #15
+    strh lr, [r1], #2
+    smmlar r3, r7, r11, r3
+    bne 1b
+    mov r0, r3
+    add sp, sp, #4
+    pop {r4-r11, pc}
+    .size GruFineGatesQ15, . - GruFineGatesQ15
+
+    .section .text.GruStackedGatesQ15, "ax", %progbits
+    .balign 8
+    .global GruStackedGatesQ15
+    .type GruStackedGatesQ15, %function
+GruStackedGatesQ15:
+    push {r4-r11, lr}
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
+    mov r4, #0x80000000
+    mov r5, #0x80000000
+    .balign 8
+    1:
+    ldr r8, [r0, #0]
+    ldr r9, [r0, #36]
+    ldr r10, [r0, #48]
+    ldr r11, [r0, #4]
+    ldr r12, [r0, #16]
+    ldr lr, [r0, #20]
+    smmla lr, r11, r9, lr
+    ldr r11, [r0, #32]
+    ldr r9, [r0, #52]
+    smmla r12, r8, r11, r12
+    ldr r8, [r0, #40]
+    smmla r12, r2, r10, r12
+    ldr r11, [r0, #24]
+    smmla lr, r2, r9, lr
+    ldr r10, [r0, #12]
+    ssat r12, #26, r12
+    ldr r9, [r0, #8]
+    ssat lr, #26, lr
+    bfi r4, r12, #0, #15
+    asr r12, r12, #15
+    ldr r12, [r6, r12, lsl #2]
+    smmla r11, r9, r8, r11
+    asr r9, lr, #15
+    ldr r8, [r0, #44]
+    smuad r12, r4, r12
+    ldr r9, [r6, r9, lsl #2]
+    bfi r4, lr, #0, #15
+    ldr lr, [r0, #28]
+    smuad r9, r4, r9
+    smmulr r12, r12, r11
+    ldr r11, [r0, #112]
+    smmla lr, r10, r8, lr
+    ldr r10, [r0, #96]
+    ldr r8, [r0, #80]
+    add lr, lr, r12, lsl #2
+    ldr r12, [r0, #128]
+    ssat lr, #26, lr
+    smmla r10, r8, r11, r10
+    smmla r10, r2, r12, r10
+    asr r8, lr, #15
+    ldr r11, [r7, r8, lsl #2]
+    bfi r5, lr, #0, #15
+    ldr r12, [r0, #64]
+    ssat r10, #26, r10
+    smuad r8, r5, r11
+    asr lr, r10, #15
+    ldr r11, [r0, #88]
+    bfi r4, r10, #0, #15
+    ldr r10, [r0, #120]
+    ldr lr, [r6, lr, lsl #2]
+    sub r12, r12, r8
+    smmulr r9, r9, r12
+    ldr r12, [r0, #104]
+    smmla r12, r11, r10, r12
+    ldr r11, [r0, #124]
+    ldr r10, [r0, #108]
+    smuad lr, r4, lr
+    add r8, r8, r9, lsl #2
+    ldr r9, [r0, #92]
+    smmulr lr, lr, r12
+    ldr r12, [r0, #68]
+    smmla r10, r9, r11, r10
+    add r9, r8, #16384
+    asr r11, r8, #2
+    asr r9, r9, #15
+    strh r9, [r1], #2
+    add r9, r10, lr, lsl #2
+    str r8, [r0, #64]
+    ldr r10, [r0, #116]
+    ldr lr, [r0, #84]
+    smmlar r3, r11, r12, r3
+    ldr r8, [r0, #132]
+    ldr r11, [r0, #144]
+    ldr r12, [r0, #100]
+    smmla r12, lr, r10, r12
+    ldr lr, [r0, #148]
+    smmla r12, r2, r8, r12
+    ldr r10, [sp]
+    ssat r8, #26, r9
+    ssat r12, #26, r12
+    asr r9, r8, #15
+    bfi r5, r8, #0, #15
+    asr r8, r12, #15
+    bfi r4, r12, #0, #15
+    ldr r12, [r7, r9, lsl #2]
+    ldr r9, [r6, r8, lsl #2]
+    smuad r8, r5, r12
+    smuad r12, r4, r9
+    sub r9, r11, r8
+    smmulr r11, r12, r9
+    add r12, r8, r11, lsl #2
+    str r12, [r0, #144]
+    add r0, r0, #160
+    asr r9, r12, #2
+    smmlar r3, r9, lr, r3
+    add r8, r12, #16384
+    asr r11, r8, #15
+    strh r11, [r1], #2
+    cmp r0, r10
+    bne 1b
+    mov r0, r3
+    add sp, sp, #4
+    pop {r4-r11, pc}
+    .size GruStackedGatesQ15, . - GruStackedGatesQ15
+
+    .section .text.GruStackedFineGatesQ15, "ax", %progbits
+    .balign 8
+    .global GruStackedFineGatesQ15
+    .type GruStackedFineGatesQ15, %function
+GruStackedFineGatesQ15:
+    push {r4-r11, lr}
+    mov r3, r2
+    mov r2, r1
+    ldrd r6, r7, [r0, #24]
+    ldr r4, [r0, #12]
+    ldr r1, [r0, #20]
+    ldr r0, [r0, #8]
+    push {r4} @ the end
+    mov r4, #0x10000000
+    mov r5, #0x40000000
+    .balign 8
+    1:
+    ldr r7, [r0, #48]
+    ldr r8, [r0, #36]
+    ldr r9, [r0, #0]
+    ldr r10, [r0, #4]
+    ldr r11, [r0, #32]
+    ldr r12, [r0, #20]
+    ldr lr, [r0, #16]
+    smmla r12, r10, r8, r12
+    smmla lr, r9, r11, lr
+    ldr r10, [r0, #24]
+    smmla lr, r2, r7, lr
+    ldr r8, [r0, #40]
+    ldr r9, [r0, #8]
+    ldr r11, [r0, #28]
+    ssat lr, #26, lr
+    ldr r7, [r0, #44]
+    smmla r10, r9, r8, r10
+    add r9, lr, #0x8000
+    asr r8, r9, #16
+    ldr r9, [r0, #12]
+    add r8, r6, r8, lsl #3
+    smmla r11, r9, r7, r11
+    ldr r9, [r0, #52]
+    ldr r7, [r8, #4]
+    ldr r8, [r8]
+    smmla r12, r2, r9, r12
+    smlawb r9, r7, lr, r8
+    ldr r7, [r0, #64]
+    ssat r12, #26, r12
+    add lr, r12, #0x8000
+    add r8, r5, r9, asr #1
+    ldr r9, [r0, #112]
+    smmulr r8, r8, r10
+    ldr r10, [r0, #96]
+    asr lr, lr, #16
+    add lr, r6, lr, lsl #3
+    add r11, r11, r8, lsl #1
+    ldr r8, [r0, #80]
+    ssat r11, #26, r11
+    smmla r10, r8, r9, r10
+    ldr r8, [r0, #128]
+    add r9, r11, #0x8000
+    smmla r10, r2, r8, r10
+    asr r8, r9, #16
+    add r9, r6, r8, lsl #3
+    ldr r8, [lr, #4]
+    ssat r10, #26, r10
+    ldr lr, [lr]
+    smlawb r8, r8, r12, lr
+    add r12, r10, #0x8000
+    asr lr, r12, #16
+    ldr r12, [r9, #4]
+    add lr, r6, lr, lsl #3
+    ldr r9, [r9]
+    smlawb r12, r12, r11, r9
+    add r11, r5, r8, asr #1
+    ldr r9, [lr]
+    ldr r8, [lr, #4]
+    asr lr, r12, #1
+    ldr r12, [r0, #120]
+    sub r7, r7, lr
+    smlawb r8, r8, r10, r9
+    ldr r10, [r0, #88]
+    ldr r9, [r0, #104]
+    smmulr r11, r11, r7
+    smmla r9, r10, r12, r9
+    ldr r7, [r0, #108]
+    ldr r10, [r0, #124]
+    add r12, r5, r8, asr #1
+    smmulr r8, r12, r9
+    add r12, lr, r11, lsl #1
+    ldr r9, [r0, #92]
+    str r12, [r0, #64]
+    ldr lr, [r0, #68]
+    add r11, r12, #16384
+    smmla r7, r9, r10, r7
+    asr r9, r12, #2
+    ldr r10, [r0, #84]
+    smmlar r3, r9, lr, r3
+    ldr r12, [r0, #116]
+    add r9, r7, r8, lsl #1
+    ssat lr, #26, r9
+    ldr r7, [r0, #100]
+    smmla r7, r10, r12, r7
+    ldr r8, [r0, #132]
+    add r9, lr, #0x8000
+    smmla r7, r2, r8, r7
+    asr r10, r9, #16
+    ssat r12, #16, r11, asr #15
+    strh r12, [r1], #2
+    ssat r7, #26, r7
+    ldr r8, [r0, #144]
+    add r9, r7, #0x8000
+    add r11, r6, r10, lsl #3
+    asr r12, r9, #16
+    ldr r10, [r0, #148]
+    add r9, r6, r12, lsl #3
+    ldr r12, [r11]
+    ldr r11, [r11, #4]
+    smlawb r11, r11, lr, r12
+    ldr lr, [r9, #4]
+    ldr r12, [r9]
+    smlawb r9, lr, r7, r12
+    asr lr, r11, #1
+    sub r7, r8, lr
+    ldr r12, [sp]
+    add r11, r5, r9, asr #1
+    smmulr r8, r11, r7
+    add r9, lr, r8, lsl #1
+    str r9, [r0, #144]
+    add r0, r0, #160
+    add r11, r9, #16384
+    asr r7, r9, #2
+    cmp r0, r12
+    ssat lr, #16, r11, asr #15
+    strh lr, [r1], #2
+    smmlar r3, r7, r10, r3
+    bne 1b
+    mov r0, r3
+    add sp, sp, #4
+    pop {r4-r11, pc}
+    .size GruStackedFineGatesQ15, . - GruStackedFineGatesQ15
 #endif
 #if defined(__ELF__) && !defined(__arm__)
 .section .note.GNU-stack, "", @progbits

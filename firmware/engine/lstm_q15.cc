@@ -1,11 +1,9 @@
-// LSTM -> head, one sample at a time, in the order of the equations:
-//   z = W_hh h + w_x x + b         (i, f, g, o)
+// An LSTM's layer, one sample at a time, in the order of the equations:
+//   z = W h + w_x x + b            (i, f, g, o; of a stacked layer, h has the states of the layer below in front)
 //   c' = sigmoid(f) c + sigmoid(i) tanh(g)
 //   h' = sigmoid(o) tanh(c')
-//   y = w_head h' + b_head + x
-// The numpy specification of the same arithmetic is export/fixed_point.py.
-#include <utility>
-
+//   head += w_head h'
+// The specification of the same arithmetic in Python is export/fixed_point.py.
 #include "engine/activation.h"
 #include "engine/recurrent_q15.h"
 
@@ -13,56 +11,67 @@ namespace oddity {
 
 #if defined(__ARM_FEATURE_DSP)
 
-namespace {
-constexpr GatesKernel* kGates[] = {LstmGatesQ15Cell24, LstmGatesQ15Cell25, LstmGatesQ15Cell26, LstmGatesQ15Cell27,
-                                   LstmGatesQ15Cell28};
+extern "C" {
+RecurrentLayerQ15::GatesKernel LstmGatesQ15Cell24, LstmGatesQ15Cell25, LstmGatesQ15Cell26, LstmGatesQ15Cell27,
+    LstmGatesQ15Cell28, LstmFineGatesQ15Cell24, LstmFineGatesQ15Cell25, LstmFineGatesQ15Cell26, LstmFineGatesQ15Cell27,
+    LstmFineGatesQ15Cell28;
 }
 
-void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
-  GatesKernel* const gates = kGates[layer.cell_frac_bits - 24];
-  // The kernels could change the layer for all that the compiler knows: what they do not touch is held here.
-  const HeadQ15 head = layer.head;
-  RecurrentLayerQ15::Unit* const units = layer.units;
-  RecurrentLayerQ15::Unit* const units_end = layer.units_end();
-  const int quad_count = layer.quad_count;
-  int16_t* hidden = layer.hidden[layer.current];
-  int16_t* next_hidden = layer.hidden[layer.current ^ 1];
-  for (size_t sample = 0; sample < size; ++sample) {
-    const int32_t x = in[sample];
-    LstmDotQ15(layer.weights, hidden, units, units_end, quad_count);
-    std::swap(hidden, next_hidden);
-    out[sample] = head.ToQ31(gates(units, hidden, x, head.Start(x), units_end, kSigmoidCentre, kTanhCentre));
-  }
-  layer.current ^= size & 1;
+void UseLstmQ15(RecurrentLayerQ15& layer) {
+  static RecurrentLayerQ15::GatesKernel* const kGates[2][5] = {
+      {LstmGatesQ15Cell24, LstmGatesQ15Cell25, LstmGatesQ15Cell26, LstmGatesQ15Cell27, LstmGatesQ15Cell28},
+      {LstmFineGatesQ15Cell24, LstmFineGatesQ15Cell25, LstmFineGatesQ15Cell26, LstmFineGatesQ15Cell27,
+       LstmFineGatesQ15Cell28}};
+  layer.gates = kGates[layer.fine][layer.cell_frac_bits - 24];
+  layer.tables[0] = layer.fine ? kFineCentre : kSigmoidCentre;
+  layer.tables[1] = kTanhCentre;
 }
 
 #else
 
-void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size) {
-  const int product_shift = 30 - layer.cell_frac_bits;  // Q28 to two bits less than the cell's format
-  const int tanh_shift = layer.cell_frac_bits - 24;     // those two bits less to Q22
-  for (size_t sample = 0; sample < size; ++sample) {
-    const int32_t x = in[sample];
-    DotGates<4>(layer);
-    int16_t* next_hidden = layer.hidden[layer.current ^ 1];
-    int32_t head = layer.head.Start(x);
-    for (int index = 0; index < layer.hidden_size; ++index) {
-      RecurrentLayerQ15::Unit& unit = layer.units[index];
-      int32_t z[4];
-      for (int gate = 0; gate < 4; ++gate) {
-        z[gate] = Smmla(x, unit.input[gate], Smmla(unit.sum[gate], unit.scale[gate], unit.bias[gate]));
-      }
-      const int32_t input_gate = SigmoidQ30(z[0]), forget_gate = SigmoidQ30(z[1]), output_gate = SigmoidQ30(z[3]);
-      const int32_t candidate = Smmulr(input_gate, TanhQ30(z[2])) >> product_shift;
-      const int32_t cell = Ssat<30>(Smmlar(unit.state, forget_gate, candidate));
-      unit.state = ShiftLeft(cell, 2);
-      const int32_t state = Smmulr(output_gate, TanhQ30(cell >> tanh_shift));  // Q28
-      next_hidden[index] = static_cast<int16_t>((state + (1 << 12)) >> 13);
-      head = Smmlar(state, unit.head, head);
+void UseLstmQ15(RecurrentLayerQ15&) {}
+
+namespace {
+
+// Returns the hidden state, Q28.
+int32_t CoarseCell(RecurrentLayerQ15::Unit& unit, const int32_t (&z)[4], int cell_frac_bits) {
+  const int32_t input_gate = SigmoidQ30(z[0]), forget_gate = SigmoidQ30(z[1]), output_gate = SigmoidQ30(z[3]);
+  // the product is Q28, the sum has two bits less than the cell's format
+  const int32_t candidate = Smmulr(input_gate, TanhQ30(z[2])) >> (30 - cell_frac_bits);
+  const int32_t cell = Ssat<30>(Smmlar(unit.state, forget_gate, candidate));
+  unit.state = ShiftLeft(cell, 2);
+  return Smmulr(output_gate, TanhQ30(cell >> (cell_frac_bits - 24)));
+}
+
+// A cell of 63 bits loses nothing from sample to sample, however close to 1 its forget gate is:
+//   c' = c - (1 - f) c + i g
+int32_t FineCell(RecurrentLayerQ15::Unit& unit, const int32_t (&z)[4], int cell_frac_bits) {
+  const auto sigmoid_q29 = [](int32_t pre) { return (1 << 28) + (FineTanhQ31(pre) >> 3); };
+  const int32_t minus_leak_q31 = (FineTanhQ31(z[1]) >> 1) - (1 << 30);
+  const int32_t candidate = FineTanhQ31(z[2]) >> (29 - cell_frac_bits);
+  const int32_t before = unit.state;  // one bit less than the cell's format
+  int64_t cell = static_cast<int64_t>(uint64_t{static_cast<uint32_t>(before)} << 32 | unit.state_low);
+  cell += int64_t{ShiftLeft(before, 1)} * minus_leak_q31 + int64_t{sigmoid_q29(z[0])} * candidate;
+  unit.state = Ssat<31>(static_cast<int32_t>(cell >> 32));
+  unit.state_low = static_cast<uint32_t>(cell);
+  return Smmulr(sigmoid_q29(z[3]), FineTanhQ31(unit.state >> (cell_frac_bits - 23)));
+}
+
+}  // namespace
+
+int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  DotQ15<4>(layer);
+  int16_t* hidden = layer.hidden;
+  for (RecurrentLayerQ15::Unit* unit = layer.units; unit < layer.units_end; ++unit) {
+    int32_t z[4];
+    for (int gate = 0; gate < 4; ++gate) {
+      z[gate] = Smmla(x, unit->input[gate], Smmla(unit->sum[gate], unit->scale[gate], unit->bias[gate]));
     }
-    layer.current ^= 1;
-    out[sample] = layer.head.ToQ31(head);
+    const int32_t state = (layer.fine ? FineCell : CoarseCell)(*unit, z, layer.cell_frac_bits);
+    *hidden++ = static_cast<int16_t>(Ssat<16>((state + (1 << 12)) >> 13));
+    head = Smmlar(state, unit->head, head);
   }
+  return head;
 }
 
 #endif

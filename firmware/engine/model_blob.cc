@@ -7,8 +7,8 @@ namespace oddity {
 namespace {
 
 constexpr char kMagic[4] = {'P', 'E', 'D', 'L'};
-constexpr uint16_t kVersion = 1;
-constexpr uint16_t kSectionCount = 8;  // and one more with kLowWeights
+constexpr uint16_t kVersion = 2;
+constexpr uint16_t kSectionCount = 8;  // and one more each with kInt8Weights and kLowWeights
 
 struct BlobHeader {
   char magic[4];
@@ -25,9 +25,13 @@ struct SectionHeader {
 
 bool DescriptionIsSane(const ModelDescription& description) {
   if (description.architecture != Architecture::kLstm && description.architecture != Architecture::kGru) return false;
-  if (description.hidden_size < 1 || description.hidden_size > kMaxHiddenSize) return false;
-  if (description.knob_count > kMaxKnobs || description.flags > (kResidual | kLowWeights)) return false;
-  if (description.cell_frac_bits < 24 || description.cell_frac_bits > 28) return false;
+  if (description.layer_count < 1 || description.layer_count > kMaxLayers) return false;
+  if (description.hidden_size < 1 || description.layer_count * description.hidden_size > kMaxUnits) return false;
+  if (description.knob_count > kMaxKnobs) return false;
+  if (description.flags > (kResidual | kLowWeights | kInt8Weights | kFine)) return false;
+  for (const uint8_t frac_bits : description.cell_frac_bits) {
+    if (frac_bits < 24 || frac_bits > 28) return false;
+  }
   if (description.head_frac_bits < 8 || description.head_frac_bits > 28) return false;
   if (description.sample_rate_hz != 48000 || description.self_test_frames == 0) return false;
   if (std::memchr(description.name, 0, sizeof description.name) == nullptr) return false;
@@ -39,7 +43,8 @@ bool DescriptionIsSane(const ModelDescription& description) {
   return true;
 }
 
-// Takes the sections one after the other; each must have the tag and the length that the description implies.
+// Takes the sections one after the other; each must have the tag and the length that the description implies. What is
+// taken after one that is not as it should be is nullptr too.
 class SectionReader {
  public:
   SectionReader(const uint8_t* data, size_t size) : next_(data), left_(size) {}
@@ -49,9 +54,11 @@ class SectionReader {
     const size_t bytes = count * sizeof(T);
     const size_t padded = (bytes + 7) / 8 * 8;
     SectionHeader header;
-    if (left_ < sizeof header) return nullptr;
+    failed_ = failed_ || left_ < sizeof header;
+    if (failed_) return nullptr;
     std::memcpy(&header, next_, sizeof header);
-    if (std::memcmp(header.tag, tag, 4) != 0 || header.bytes != bytes || left_ - sizeof header < padded) return nullptr;
+    failed_ = std::memcmp(header.tag, tag, 4) != 0 || header.bytes != bytes || left_ - sizeof header < padded;
+    if (failed_) return nullptr;
     const auto* section = reinterpret_cast<const T*>(next_ + sizeof header);
     next_ += sizeof header + padded;
     left_ -= sizeof header + padded;
@@ -59,10 +66,12 @@ class SectionReader {
   }
 
   bool AtEnd() const { return left_ == 0; }
+  bool failed() const { return failed_; }
 
  private:
   const uint8_t* next_;
   size_t left_;
+  bool failed_ = false;
 };
 
 }  // namespace
@@ -90,26 +99,28 @@ const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
   view.description = reader.Take<ModelDescription>("DESC", 1);
   if (view.description == nullptr || !DescriptionIsSane(*view.description)) return "description is not valid";
   const ModelDescription& description = *view.description;
+  const bool has_low_weights = description.flags & kLowWeights, has_int8_weights = description.flags & kInt8Weights;
+  if (header.section_count != kSectionCount + has_low_weights + has_int8_weights) return "has the wrong sections";
   const size_t hidden = description.hidden_size;
-  const bool has_low_weights = description.flags & kLowWeights;
-  if (header.section_count != kSectionCount + has_low_weights) return "has the wrong sections";
-  const size_t rows = hidden * GateCount(description.architecture);
-  view.bias = reader.Take<int32_t>("BIAS", hidden * kMaxGates);
-  view.scale = reader.Take<int32_t>("SCAL", rows);
-  view.input_weights = reader.Take<int32_t>("INPW", rows * (1 + description.knob_count));
-  view.recurrent_weights = reader.Take<int16_t>("RECW", rows * PairCount(description.hidden_size) * 2);
+  const size_t units = description.layer_count * hidden;
+  size_t weights = 0;
+  for (int layer = 0; layer < description.layer_count; ++layer) {
+    weights += WeightCount(description.architecture, description.hidden_size, layer);
+  }
+  view.bias = reader.Take<int32_t>("BIAS", units * kMaxGates);
+  view.scale = reader.Take<int32_t>("SCAL", units * kMaxGates);
+  view.input_weights = reader.Take<int32_t>("INPW", hidden * kMaxGates * (1 + description.knob_count));
+  if (has_int8_weights) {
+    view.int8_weights = reader.Take<int8_t>("RECB", weights);
+    view.int8_steps = reader.Take<int16_t>("STEP", units * kMaxGates);
+  } else {
+    view.recurrent_weights = reader.Take<int16_t>("RECW", weights);
+  }
   view.head_weights = reader.Take<int32_t>("HEAD", hidden);
   view.self_test_input = reader.Take<int32_t>("TSTI", description.self_test_frames);
   view.self_test_output = reader.Take<int32_t>("TSTO", description.self_test_frames);
-  if (has_low_weights) {
-    view.low_weights = reader.Take<int16_t>("RECL", rows * PairCount(description.hidden_size) * 2);
-    if (view.low_weights == nullptr) return "shapes do not match the description";
-  }
-  if (view.bias == nullptr || view.scale == nullptr || view.input_weights == nullptr ||
-      view.recurrent_weights == nullptr || view.head_weights == nullptr || view.self_test_input == nullptr ||
-      view.self_test_output == nullptr || !reader.AtEnd()) {
-    return "shapes do not match the description";
-  }
+  if (has_low_weights) view.low_weights = reader.Take<int16_t>("RECL", weights);
+  if (reader.failed() || !reader.AtEnd()) return "shapes do not match the description";
   *model = view;
   return nullptr;
 }

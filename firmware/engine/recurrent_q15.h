@@ -10,7 +10,7 @@
 
 namespace oddity {
 
-// What turns the hidden state into audio, but for the units' weights.
+// What turns the hidden state of the last layer into audio, but for the units' weights.
 struct HeadQ15 {
   int32_t bias;
   int output_shift;  // left, from the head's sum to Q31; as much to the right, the dry input goes to the sum
@@ -35,69 +35,81 @@ struct RecurrentLayerQ15 {
     int32_t input[kMaxGates];  // weight of the audio input, one bit finer than the pre-activation
     int32_t state;             // LSTM: cell state, Q(cell_frac_bits); GRU: hidden state, Q30
     int32_t head;              // weight of the head, Q(head_frac_bits)
+    uint32_t state_low;        // fine LSTM: the cell state's 32 lower bits, `state` has one bit less than above
+    int32_t unused;            // keeps the words of two units in the same bank of the memory
   };
+  using GatesKernel = int32_t(RecurrentLayerQ15* layer, int32_t x, int32_t head);
 
-  Unit* units_end() { return units + (hidden_size + 1) / 2 * 2; }
-
-  int hidden_size;
-  int quad_count;  // hidden states are read four at a time, beyond the last as zeros
+  const int16_t* weights;  // [two units][pair of states][unit][row][state]
+  const int16_t* states;   // Q15, what the dot products read: the states of the layer below, then this one's
+  Unit* units;
+  Unit* units_end;
+  int32_t quad_count;  // states are read four at a time, beyond the last of a layer as zeros
+  int16_t* hidden;     // this layer's states, the last of `states`
+  const int32_t* tables[2];
+  GatesKernel* gates;  // on the Cortex-M7; elsewhere the four below say what to do
   int cell_frac_bits;
-  HeadQ15 head;
-  int current;  // which of the two hidden vectors holds the last sample's state
-  Unit units[kMaxHiddenSize];
-  alignas(8) int16_t hidden[2][kMaxHiddenSize];  // Q15
-  // [two units][pair of states][unit][gate][state]; the kernel reads three words beyond the last and ignores them
-  alignas(8) int16_t weights[kMaxHiddenSize * kMaxHiddenSize * kMaxGates + 8];
+  bool fine;
+  bool stacked;  // on another layer: a GRU's row 3 is then the part of n that comes from there
 };
 
-// Each runs `size` samples, Q31 in and out, and carries the layer's state on.
-void LstmQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size);
-void GruQ15(RecurrentLayerQ15& layer, const int32_t* in, int32_t* out, size_t size);
-
-// On the Cortex-M7 the two steps of a sample are assembly (kernels_m7.S); elsewhere they are the C++ that specifies it.
+// Each runs one sample, `x` in Q31, and carries the layer's state on. Returns `head` with the units' share added.
+// On the Cortex-M7 the two steps are assembly (kernels_m7.S); elsewhere they are the C++ that specifies it.
 #if defined(__ARM_FEATURE_DSP)
 
-static_assert(sizeof(RecurrentLayerQ15::Unit) == 72, "generate_kernels.py counts on it");
+static_assert(sizeof(RecurrentLayerQ15::Unit) == 80, "generate_kernels.py counts on it");
 static_assert(offsetof(RecurrentLayerQ15::Unit, bias) == 16 && offsetof(RecurrentLayerQ15::Unit, scale) == 32 &&
                   offsetof(RecurrentLayerQ15::Unit, input) == 48 && offsetof(RecurrentLayerQ15::Unit, state) == 64 &&
-                  offsetof(RecurrentLayerQ15::Unit, head) == 68,
+                  offsetof(RecurrentLayerQ15::Unit, head) == 68 && offsetof(RecurrentLayerQ15::Unit, state_low) == 72,
+              "generate_kernels.py counts on it");
+static_assert(offsetof(RecurrentLayerQ15, quad_count) == 16 && offsetof(RecurrentLayerQ15, hidden) == 20 &&
+                  offsetof(RecurrentLayerQ15, tables) == 24,
               "generate_kernels.py counts on it");
 
 extern "C" {
-using DotKernel = void(const int16_t* weights, const int16_t* hidden, RecurrentLayerQ15::Unit* units,
-                       RecurrentLayerQ15::Unit* units_end, int quad_count);
-DotKernel LstmDotQ15, GruDotQ15;
+// The dot products of every unit's rows with the states.
+void DotQ15Rows4(const RecurrentLayerQ15* layer);
+void DotQ15Rows3(const RecurrentLayerQ15* layer);
+}
 
-// Returns the head's sum.
-using GatesKernel = int32_t(RecurrentLayerQ15::Unit* units, int16_t* next_hidden, int32_t x, int32_t head,
-                            const RecurrentLayerQ15::Unit* units_end, const int32_t* sigmoid_centre,
-                            const int32_t* tanh_centre);
-GatesKernel LstmGatesQ15Cell24, LstmGatesQ15Cell25, LstmGatesQ15Cell26, LstmGatesQ15Cell27, LstmGatesQ15Cell28;
-GatesKernel GruGatesQ15;
+inline int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  DotQ15Rows4(&layer);
+  return layer.gates(&layer, x, head);
+}
+
+inline int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  layer.stacked ? DotQ15Rows4(&layer) : DotQ15Rows3(&layer);
+  return layer.gates(&layer, x, head);
 }
 
 #else
 
-// Dot products of every unit's gate rows with the hidden vector. The exporter scales every row so that its sum cannot
-// overflow.
-template <int kGates>
-inline void DotGates(RecurrentLayerQ15& layer) {
+int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);
+int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);
+
+// The exporter scales every row so that its sum cannot overflow.
+template <int kRows>
+inline void DotQ15(RecurrentLayerQ15& layer) {
   const int16_t* weights = layer.weights;
-  for (RecurrentLayerQ15::Unit* unit = layer.units; unit < layer.units_end(); unit += 2) {
-    int32_t sum[2 * kGates] = {};
-    for (int pair = 0; pair < 2 * layer.quad_count; ++pair, weights += 4 * kGates) {
-      uint32_t states, words[2 * kGates];
-      std::memcpy(&states, layer.hidden[layer.current] + 2 * pair, sizeof states);  // a cast would break aliasing rules
+  for (RecurrentLayerQ15::Unit* unit = layer.units; unit < layer.units_end; unit += 2) {
+    int32_t sum[2 * kRows] = {};
+    for (int pair = 0; pair < 2 * layer.quad_count; ++pair, weights += 4 * kRows) {
+      uint32_t states, words[2 * kRows];
+      std::memcpy(&states, layer.states + 2 * pair, sizeof states);  // a cast would break aliasing rules
       std::memcpy(words, weights, sizeof words);
-      for (int row = 0; row < 2 * kGates; ++row) sum[row] = Smlad(words[row], states, sum[row]);
+      for (int row = 0; row < 2 * kRows; ++row) sum[row] = Smlad(words[row], states, sum[row]);
     }
-    for (int gate = 0; gate < kGates; ++gate) {
-      unit[0].sum[gate] = sum[gate];
-      unit[1].sum[gate] = sum[kGates + gate];
+    for (int row = 0; row < kRows; ++row) {
+      unit[0].sum[row] = sum[row];
+      unit[1].sum[row] = sum[kRows + row];
     }
   }
 }
 
 #endif
+
+// What the kernels of this architecture need in `layer`, whose `fine`, `stacked` and `cell_frac_bits` are set.
+void UseLstmQ15(RecurrentLayerQ15& layer);
+void UseGruQ15(RecurrentLayerQ15& layer);
 
 }  // namespace oddity

@@ -13,45 +13,51 @@ namespace {
 
 using Matrix = std::vector<std::vector<float>>;
 
-// A model's weights as floats, gates in the model's own order, padded with zeros to a network's size.
+// A one-layer model's weights as floats in torch's gate order, padded with zeros to a network's size.
 struct FloatWeights {
   FloatWeights(const ModelView& model, int inputs, int size)
-      : input(inputs, std::vector<float>(GateCount(model.description->architecture) * size)),
+      : input(inputs, std::vector<float>(Gates(model) * size)),
         recurrent(size, std::vector<float>(input[0].size())),
         bias(kMaxGates * size),
         head(1, std::vector<float>(size)) {
     const ModelDescription& description = *model.description;
-    const int gates = GateCount(description.architecture);
-    const int pairs = PairCount(description.hidden_size);
+    const bool lstm = description.architecture == Architecture::kLstm;
+    const int rows = RowCount(description.architecture, 0);
+    const int quads = QuadsRead(description.hidden_size, 0);
     const int input_count = 1 + description.knob_count;
+    std::vector<int16_t> weights(WeightCount(description.architecture, description.hidden_size, 0));
+    UnpackWeights(model, weights.data());
+    const auto frac_bits = [&](int column) {
+      return column == 2 || (column == 3 && !lstm) ? kTanhFracBits : kSigmoidFracBits;
+    };
     for (int unit = 0; unit < description.hidden_size; ++unit) {
-      for (int gate = 0; gate < gates; ++gate) {
-        const int row = unit * gates + gate;
-        const int frac_bits = gate == 2 ? kTanhFracBits : kSigmoidFracBits;  // both architectures: gate 2 is the tanh
-        for (int source = 0; source < input_count; ++source) {
-          input[source][gate * size + unit] =
-              std::ldexp(float(model.input_weights[row * input_count + source]), -frac_bits - 1);
-        }
+      for (int row = 0; row < rows; ++row) {
         for (int source = 0; source < description.hidden_size; ++source) {
-          const int index = ((unit * pairs + source / 2) * gates + gate) * 2 + source % 2;
+          const int index = WeightIndex(unit, row, source, rows, quads);
           const double low = model.low_weights ? model.low_weights[index] / 65536.0 : 0.0;
-          const double weight = (model.recurrent_weights[index] + low) * model.scale[row];
-          recurrent[source][gate * size + unit] = float(std::ldexp(weight, -17 - frac_bits));
+          const double weight = (weights[index] + low) * model.scale[unit * kMaxGates + row];
+          recurrent[source][row * size + unit] = float(std::ldexp(weight, -17 - frac_bits(row)));
         }
       }
-      for (int gate = 0; gate < kMaxGates; ++gate) {
-        const int frac_bits = description.architecture == Architecture::kLstm && gate != 2 ? kSigmoidFracBits
-                              : gate >= 2                                                  ? kTanhFracBits
-                                                                                           : kSigmoidFracBits;
-        bias[gate * size + unit] = std::ldexp(float(model.bias[unit * kMaxGates + gate]), -frac_bits);
+      for (int column = 0; column < kMaxGates; ++column) {
+        const int index = unit * kMaxGates + column;
+        bias[column * size + unit] = std::ldexp(float(model.bias[index]), -frac_bits(column));
+        if (!lstm && column == 2) continue;  // n from the state, which the inputs have no share of
+        const int gate = lstm ? column : std::min(column, 2);
+        for (int source = 0; source < input_count; ++source) {
+          input[source][gate * size + unit] =
+              std::ldexp(float(model.input_weights[index * input_count + source]), -frac_bits(column) - 1);
+        }
       }
       head[0][unit] = std::ldexp(float(model.head_weights[unit]), -description.head_frac_bits);
     }
     head_bias = std::ldexp(float(description.head_bias), 4 - description.head_frac_bits);
   }
 
+  static int Gates(const ModelView& model) { return model.description->architecture == Architecture::kLstm ? 4 : 3; }
+
   Matrix input, recurrent;  // [source][gate * size + unit]
-  std::vector<float> bias;  // [gate * size + unit], four gates; GRU: r, z, n from the input, n from the state
+  std::vector<float> bias;  // [column * size + unit], of four columns; GRU: r, z, n from the state, n from the input
   Matrix head;
   float head_bias;
 };
@@ -77,8 +83,8 @@ void SetWeights(RTNeural::GRULayerT<float, kInputs, kSize>& layer, FloatWeights&
   for (int unit = 0; unit < kSize; ++unit) {
     biases[0][unit] = bias[kSize + unit];
     biases[0][kSize + unit] = bias[unit];
-    biases[0][2 * kSize + unit] = bias[2 * kSize + unit];
-    biases[1][2 * kSize + unit] = bias[3 * kSize + unit];
+    biases[0][2 * kSize + unit] = bias[3 * kSize + unit];
+    biases[1][2 * kSize + unit] = bias[2 * kSize + unit];
   }
   layer.setWVals(weights.input);
   layer.setUVals(weights.recurrent);

@@ -32,6 +32,8 @@ using FloatGru = FloatNetwork<RTNeural::GRULayerT<float, kInputs, kHiddenSize>>;
 
 class RtneuralEngine {
  public:
+  static bool Plays(const ModelView& model) { return model.description->layer_count == 1; }
+
   // Allocates while it loads (RTNeural takes its weights as vectors), never while it plays.
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);

@@ -126,7 +126,9 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kLoadCommit: {
       int slot;
       const char* reason = slots_->Commit(&slot);
-      if (reason == nullptr && slot == active_slot_) Select(slot, active_engine_);
+      if (reason == nullptr && slot == active_slot_) {
+        Select(slot, Engine::Plays(active_engine_, *slots_->Get(slot)) ? active_engine_ : EngineKind::kFixed);
+      }
       return result(reason);
     }
     case Message::kSelect: {
@@ -134,6 +136,7 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       const auto engine = request.Take<EngineKind>();
       if (!request.AtEnd() || slots_->Get(slot) == nullptr) return bad("the slot is empty");
       if (!Engine::Has(engine)) return bad("this firmware was built without that engine");
+      if (!Engine::Plays(engine, *slots_->Get(slot))) return bad("that engine plays models of one layer only");
       Select(slot, engine);
       return Status::kOk;
     }

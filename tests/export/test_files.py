@@ -13,8 +13,8 @@ import torch
 from conftest import assert_one_line_error
 
 from export import activation_tables, blob, header, rtneural
-from export.budget import budget, largest_hidden_size
-from export.quantize import quantize
+from export.budget import WEIGHT_CAPACITY_BYTES, budget, largest
+from export.quantize import quantize, with_int8_weights
 from hardware.firmware_build import RTNEURAL
 from training import model_file
 
@@ -47,9 +47,18 @@ def test_blob_has_the_documented_layout(quantized, self_test):
     assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
     assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
     described = blob.read_description(sections["DESC"])
-    assert (described.name, described.architecture, described.hidden_size) == ("lstm-5", "lstm", 5)
+    assert (described.name, described.architecture) == ("lstm-5", "lstm")
+    assert (described.hidden_size, described.layers) == (5, 1)
     assert [knob.name for knob in described.knobs] == ["knob 0"]
     assert described.knobs[0].default == 2.5
+
+
+def test_int8_weights_take_half_the_flash(make_model, guitar):
+    model = make_model("lstm", 40, layers=1)
+    quantized = quantize(model, guitar)
+    self_test = blob.make_self_test(quantized, guitar)
+    int16, int8 = (len(blob.to_bytes(each, self_test)) for each in (quantized, with_int8_weights(quantized, model)))
+    assert int16 - int8 == 40 * 4 * 40 - 2 * 40 * 4 - 8  # a byte a weight, less the steps and a section's head
 
 
 def test_self_test_takes_the_loudest_part(quantized, guitar):
@@ -58,16 +67,24 @@ def test_self_test_takes_the_loudest_part(quantized, guitar):
     assert np.abs(samples).max() > 0.1  # nothing of the quiet part
 
 
-def test_header_holds_the_same_numbers_and_compiles(quantized, self_test, tmp_path):
+@pytest.mark.parametrize("weight_bits", [16, 8])
+def test_header_holds_the_same_numbers_and_compiles(make_model, guitar, quantized, self_test, tmp_path, weight_bits):
+    arrays = {"kRecurrentWeights": quantized.recurrent_weights, "kBias": quantized.bias}
+    if weight_bits == 8:
+        quantized = with_int8_weights(quantized, make_model("lstm", 5, 1))
+        arrays = {"kInt8Weights": quantized.int8_weights, "kInt8Steps": quantized.int8_steps}
     text = header.text(quantized, self_test, "pedal export lstm-5.pt")
     assert "Made by `pedal export lstm-5.pt`" in text
-    for name, array in (("kRecurrentWeights", quantized.recurrent_weights), ("kBias", quantized.bias)):
+    for name, array in arrays.items():
         body = re.search(rf"{name}\[\d+\] = {{([^}}]*)}}", text)[1]
         assert np.array_equal(np.array(body.replace(",", " ").split(), int), array.reshape(-1))
+    first_weights = next(iter(arrays.values()))
     (tmp_path / "model.h").write_text(text)
     path = tmp_path / "main.cc"
     path.write_text(
-        '#include "model.h"\nstatic_assert(oddity::models::lstm_5::kModel.description->hidden_size == 5);\n'
+        '#include "model.h"\nusing oddity::models::lstm_5::kModel;\n'
+        "static_assert(kModel.description->hidden_size == 5 && kModel.description->cell_frac_bits[0] > 23);\n"
+        f"static_assert(kModel.{'int8' if weight_bits == 8 else 'recurrent'}_weights[3] == {first_weights[3]});\n"
     )
     include = activation_tables.HEADER.parent.parent
     command = [
@@ -137,8 +154,8 @@ def test_rtneural_itself_reads_the_json_and_plays_the_model(make_model, guitar, 
     command = ["g++", "-std=c++17", "-O1", *include, "-DRTNEURAL_USE_STL=1", "host.cc", "-o", "host"]
     subprocess.run(command, cwd=tmp_path, check=True)
     samples = " ".join(map(repr, map(float, guitar[:200])))
-    for unit in ("lstm", "gru"):
-        model = make_model(unit, 6, 1)
+    for unit, layers in (("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 3)):
+        model = make_model(unit, 6, 1, layers=layers)
         rtneural.write(tmp_path / "amp.rtneural.json", model)
         played = subprocess.run(
             ["./host", "amp.rtneural.json"], cwd=tmp_path, input=samples, capture_output=True, text=True, check=True
@@ -149,10 +166,13 @@ def test_rtneural_itself_reads_the_json_and_plays_the_model(make_model, guitar, 
 
 def test_budget_grows_with_the_model_and_names_the_largest():
     for unit in ("lstm", "gru"):
-        largest = largest_hidden_size(unit)
-        assert budget(unit, largest).fits and not budget(unit, largest + 1).fits
-        costs = [budget(unit, size).cycles_per_sample for size in range(1, 65)]
-        assert costs == sorted(costs)
+        for layers in (1, 2):
+            size = int(re.split("[-x]", largest(unit, layers).name)[-1])
+            assert budget(unit, size, layers).fits and not budget(unit, size + 1, layers).fits
+            costs = [budget(unit, size, layers).cycles_per_sample for size in range(1, 65)]
+            assert costs == sorted(costs)
+        assert budget(unit, 20, fine=True).cycles_per_sample > budget(unit, 20).cycles_per_sample
+    assert budget("lstm", 64).weight_bytes == WEIGHT_CAPACITY_BYTES
 
 
 def test_command_writes_all_files_and_prints_the_summary(make_model, tmp_path, run_pedal):
@@ -160,7 +180,7 @@ def test_command_writes_all_files_and_prints_the_summary(make_model, tmp_path, r
     result = run_pedal("export", "--target", "daisy", "amp.pt", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"amp.pt", "amp.h", "amp.pedal", "amp.rtneural.json"}
-    for word in ("SNR", "of 10,000 cycles", "flash", "RAM"):
+    for word in ("SNR", "of 10,000 cycles", "flash", "memory", "int8", "<- this one"):
         assert word in result.stdout
 
 

@@ -1,5 +1,7 @@
 """Quantization and the numpy specification of the engine, against the float model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,46 +10,85 @@ from hypothesis import strategies as st
 
 from export import fixed_point
 from export.daisy import prepare, signal_to_noise_db
-from export.quantize import SIGMOID_FRAC_BITS, TANH_FRAC_BITS, largest_cell_state, quantize
+from export.quantize import FRAC_BITS, QuantizedModel, largest_cell_states, packed, quantize, with_int8_weights
 from training.errors import InputError
 from training.model_file import Model
 
 
-def snr_db(model: Model, audio: np.ndarray) -> float:
+def snr_db(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> float:
     samples = fixed_point.to_q31(audio)
     reference = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1, 1)
     positions = [int(knob.normalised(knob.default) * 2**31) for knob in model.knobs]
-    return signal_to_noise_db(
-        reference, fixed_point.from_q31(fixed_point.run(quantize(model, audio), samples, positions))
-    )
+    return signal_to_noise_db(reference, fixed_point.from_q31(fixed_point.run(quantized, samples, positions)))
 
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
-@pytest.mark.parametrize(("hidden_size", "knob_count"), [(1, 0), (7, 2), (20, 0), (40, 4)])
-def test_the_integer_engine_plays_what_the_float_model_plays(make_model, guitar, unit, hidden_size, knob_count):
-    assert snr_db(make_model(unit, hidden_size, knob_count), guitar[:4000]) > 60
+@pytest.mark.parametrize(
+    ("hidden_size", "knob_count", "layers"), [(1, 0, 1), (7, 2, 1), (20, 0, 1), (40, 4, 1), (9, 1, 2), (13, 0, 3)]
+)
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_integer_engine_plays_what_the_float_model_plays(
+    make_model, guitar, unit, hidden_size, knob_count, layers, fine
+):
+    model = make_model(unit, hidden_size, knob_count, layers=layers)
+    quantized = replace(quantize(model, guitar), fine=fine)
+    assert snr_db(model, quantized, guitar) > 60
+    assert 20 < snr_db(model, with_int8_weights(quantized, model), guitar) < 120
 
 
-@pytest.mark.parametrize("unit", ["lstm", "gru"])
-def test_integers_stand_for_the_weights(make_model, guitar, unit):
-    model = make_model(unit, 12, 1)
-    quantized = quantize(model, guitar[:500])
+def torch_rows(model: Model, layer: int) -> np.ndarray:
+    """[hidden, rows, parts, hidden], from torch's weights by their documented order."""
     weights = {key: tensor.double().numpy() for key, tensor in model.network.state_dict().items()}
-    frac_bits = np.array(
-        [SIGMOID_FRAC_BITS, SIGMOID_FRAC_BITS, TANH_FRAC_BITS, SIGMOID_FRAC_BITS][: quantized.gate_count]
-    )
+    size, lstm = model.network.hidden_size, model.architecture == "lstm"
+    own, below = (weights[f"recurrent.weight_{source}_l{layer}"] for source in ("hh", "ih"))
+    rows = np.zeros((size, 4 if lstm or layer else 3, 1 + (layer > 0), size))
+    for gate in range(4 if lstm else 3):
+        rows[:, gate, -1] = own[gate * size : (gate + 1) * size]
+        if layer:
+            rows[:, 3 if gate == 2 and not lstm else gate, 0] = below[gate * size : (gate + 1) * size]
+    return rows
 
-    def by_unit(array):
-        return array.reshape(quantized.gate_count, 12, *array.shape[1:]).swapaxes(0, 1)
 
-    unit_of_scale = (quantized.scale * 2.0 ** -(17 + frac_bits))[:, :, None]
-    coarse = quantized.dense(quantized.recurrent_weights) * unit_of_scale
-    fine = coarse + quantized.dense(quantized.low_weights) * unit_of_scale / 65536
-    rows = by_unit(weights["recurrent.weight_hh_l0"])
-    assert np.all(np.abs(coarse - rows) <= 0.51 * unit_of_scale)
-    assert np.all(np.abs(fine - rows) <= 1e-4 * unit_of_scale + 1e-6 * np.abs(rows))
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_integers_stand_for_the_weights(make_model, guitar, unit, layers):
+    model = make_model(unit, 11, 1, layers=layers)
+    quantized = quantize(model, guitar[:500])
+    int8 = with_int8_weights(quantized, model)
+    frac_bits = FRAC_BITS[unit]
+    steps = int8.dense(np.repeat(np.int16(1), len(int8.int8_weights)))  # shapes of the layers' rows
+    for layer in range(layers):
+        rows = torch_rows(model, layer)
+        units = slice(11 * layer, 11 * (layer + 1))
+        row_count = rows.shape[1]
+
+        def unit_of_scale(each: QuantizedModel, units=units, row_count=row_count) -> np.ndarray:
+            return (each.scale[units, :row_count] * 2.0 ** -(17 + frac_bits[:row_count]))[:, :, None, None]
+
+        one = unit_of_scale(quantized)
+        coarse = quantized.dense(quantized.recurrent_weights)[layer] * one
+        fine = coarse + quantized.dense(quantized.low_weights)[layer] * one / 65536
+        assert np.all(np.abs(coarse - rows) <= 0.51 * one)
+        assert np.all(np.abs(fine - rows) <= 1e-4 * one + 1e-6 * np.abs(rows))
+        of_int8 = int8.dense(int8.recurrent_weights)[layer]
+        assert steps[layer].shape == of_int8.shape
+        assert np.all(of_int8 == int8.dense(int8.int8_weights)[layer] * int8.int8_steps[units, :row_count, None, None])
+        step_value = np.abs(rows).max((2, 3)) / 127
+        assert np.all(np.abs(of_int8 * unit_of_scale(int8) - rows) <= 0.501 * step_value[:, :, None, None])
+    own = model.network.recurrent.weight_ih_l0.detach().double().numpy().reshape(-1, 11, 2).swapaxes(0, 1)
+    columns = [0, 1, 2, 3] if unit == "lstm" else [0, 1, 3]
     inputs = quantized.input_weights * 2.0 ** -(frac_bits[:, None] + 1)
-    np.testing.assert_allclose(inputs, by_unit(weights["recurrent.weight_ih_l0"]), atol=2**-22)
+    np.testing.assert_allclose(inputs[:, columns], own, atol=2**-22)
+
+
+def test_the_order_of_the_kernels_is_as_documented():
+    size, row_count, parts = 5, 3, 2
+    rows = np.arange(1, size * row_count * parts * size + 1).reshape(size, row_count, parts, size)
+    ordered = packed(rows).reshape(3, 8, 2, row_count, 2)  # [two units][pair of states][unit][row][state]
+    for unit, row, part, state in ((0, 0, 0, 0), (4, 2, 1, 4), (3, 1, 0, 3)):
+        read = 8 * part + state  # every part is filled up to a multiple of four
+        assert ordered[unit // 2, read // 2, unit % 2, row, read % 2] == rows[unit, row, part, state]
+    assert np.count_nonzero(ordered) == rows.size
 
 
 @settings(max_examples=40, deadline=None)
@@ -61,21 +102,23 @@ def test_no_row_can_overflow_its_sum(make_model, exponent, hidden_size, seed):
     except InputError as error:
         assert "too large" in error.message
         return
-    largest = np.abs(quantized.dense(quantized.recurrent_weights)).sum(2).max() * 32768
-    assert largest < 2**31
-    assert quantized.scale.min() >= 0
+    for each in (quantized, with_int8_weights(quantized, model)):
+        (rows,) = each.dense(each.recurrent_weights)
+        assert np.abs(rows).sum((2, 3)).max() * 32768 < 2**31
+        assert each.scale.min() >= 0
 
 
 def test_cell_format_follows_the_largest_cell_state(make_model, guitar):
-    model = make_model("lstm", 4)
-    with torch.no_grad():  # remember everything, add all the time: |c| climbs to 1 / (1 - forget gate)
-        model.network.recurrent.bias_hh_l0[4:8] = 3.5
-        model.network.recurrent.bias_hh_l0[:4] = 6.0
-        model.network.recurrent.bias_hh_l0[8:12] = 6.0
-    reach = largest_cell_state(model, guitar)
-    assert reach > 10
-    assert quantize(model, guitar).cell_frac_bits == 31 - int(np.ceil(np.log2(2 * reach)))
-    assert quantize(make_model("lstm", 4), guitar).cell_frac_bits > 26
+    model = make_model("lstm", 4, layers=2)
+    with torch.no_grad():  # the upper remembers everything and adds all the time: |c| climbs to 1 / (1 - forget gate)
+        model.network.recurrent.bias_hh_l1[4:8] = 3.5
+        model.network.recurrent.bias_hh_l1[:4] = 6.0
+        model.network.recurrent.bias_hh_l1[8:12] = 6.0
+    reach = largest_cell_states(model, guitar)
+    assert reach[1] > 10 > 4 > reach[0]
+    lower, upper = quantize(model, guitar).cell_frac_bits
+    assert upper == 31 - int(np.ceil(np.log2(2 * reach[1])))
+    assert lower > 26
 
 
 def test_weights_beyond_the_formats_are_refused(make_model, guitar):

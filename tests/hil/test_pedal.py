@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from export import blob, fixed_point
 from export.daisy import prepare
-from export.quantize import quantize
+from export.quantize import packed, quantize, with_int8_weights
 from hardware import protocol
 from hardware.firmware_build import build
 from hardware.program_link import ProgramLink
@@ -42,58 +44,126 @@ def samples_of(guitar, frames=3000):
     return fixed_point.to_q31(guitar[:frames]) >> 8
 
 
-@pytest.mark.parametrize(
-    ("unit", "hidden_size", "knob_count"),
-    [("lstm", 1, 0), ("lstm", 8, 0), ("lstm", 13, 3), ("gru", 10, 0), ("gru", 5, 4)],
-)
-def test_the_pedal_equals_the_numpy_specification(pedal, make_model, guitar, unit, hidden_size, knob_count):
-    quantized = quantize(make_model(unit, hidden_size, knob_count), guitar[:500])
-    pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
-    samples = samples_of(guitar, 1500)
+def play_expected(quantized, samples):
+    """What the specification makes of `samples`, knobs at their defaults; 24 bits, as a pedal's samples."""
     expected = fixed_point.run(quantized, samples << 8, blob.default_positions_q31(quantized.knobs))
-    expected_24_bits = np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1)
-    assert np.array_equal(play(pedal, samples), expected_24_bits)
+    return np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1)
 
 
-def edge_model(make_model, guitar, unit, hidden_size, cell_frac_bits):
-    """A quantized model of random integers over the whole of their formats, with some at the ends."""
-    rng = np.random.default_rng(hidden_size)
-    model = quantize(make_model(unit, hidden_size), guitar[:200])
+@pytest.mark.parametrize(
+    ("unit", "hidden_size", "knob_count", "layers"),
+    [("lstm", 1, 0, 1), ("lstm", 40, 0, 1), ("lstm", 13, 3, 2), ("gru", 10, 0, 1), ("gru", 5, 4, 3), ("gru", 28, 0, 2)],
+)
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_pedal_equals_the_specification(pedal, make_model, guitar, unit, hidden_size, knob_count, layers, fine):
+    model = make_model(unit, hidden_size, knob_count, layers=layers)
+    quantized = replace(quantize(model, guitar[:500]), fine=fine)
+    samples = samples_of(guitar, 700)
+    for each in (quantized, with_int8_weights(quantized, model)):
+        pedal.load(0, blob.to_bytes(each, blob.make_self_test(each, guitar)))
+        assert np.array_equal(play(pedal, samples), play_expected(each, samples))
+
+
+def edge_model(make_model, unit, hidden_size, layers, fine, weight_bits, seed, edges):
+    """A quantized model of random integers over the whole of their formats, a share of `edges` of them at the ends."""
+    rng = np.random.default_rng(seed)
+    float_model = make_model(unit, hidden_size, layers=layers)
+    model = quantize(float_model, np.zeros(32, np.float32))
+    if weight_bits == 8:
+        model = with_int8_weights(model, float_model)
 
     def draw(like, bits):
         values = rng.integers(-(2**bits), 2**bits, like.shape)
         ends = rng.choice([-(2**bits), -1, 0, 1, 2**bits - 1], like.shape)
-        return np.where(rng.random(like.shape) < 0.1, ends, values).astype(like.dtype)
+        return np.where(rng.random(like.shape) < edges, ends, values).astype(like.dtype)
 
-    weights = np.zeros_like(model.recurrent_weights)
-    rows = weights.transpose(0, 2, 1, 3).reshape(hidden_size, model.gate_count, -1)
-    limit = min(32767, 65535 // hidden_size)  # a row's sum fits 32 bits
-    rows[:, :, :hidden_size] = rng.integers(-limit, limit + 1, (hidden_size, model.gate_count, hidden_size))
-    weights[:] = rows.reshape(hidden_size, model.gate_count, -1, 2).transpose(0, 2, 1, 3)
+    def rows_of(shape):
+        """Integer rows whose sums just fit 32 bits: one weight at the end of its range, or all alike."""
+        inputs = shape[2] * shape[3]
+        limit = min(32767, 65535 // inputs) if weight_bits == 16 else 127
+        rows = rng.integers(-limit, limit + 1, (*shape[:2], inputs))
+        alike = rng.choice([-limit, limit], (*shape[:2], inputs))
+        alone = np.where(np.arange(inputs) == rng.integers(inputs), 127 if weight_bits == 8 else -32767, 0)
+        kind = rng.random((*shape[:2], 1))
+        return np.where(kind < edges, np.where(kind < edges / 2, alike, alone), rows).reshape(shape)
+
+    input_weights = draw(model.input_weights, 28)
+    if unit == "gru":
+        input_weights[:, 2] = 0  # n's share from the state has no audio in it
+    stored = model.recurrent_weights if weight_bits == 16 else model.int8_weights
+    rows = [rows_of(layer.shape) for layer in model.dense(stored)]
+    arrays = {"recurrent_weights": np.concatenate([packed(layer.astype(np.int16)) for layer in rows])}
+    if weight_bits == 8:
+        steps = np.zeros((layers * hidden_size, 4), np.int16)
+        for layer, integers in enumerate(rows):
+            units = slice(layer * hidden_size, (layer + 1) * hidden_size)
+            sums = np.maximum(np.abs(integers).sum((2, 3)), 1)
+            steps[units, : integers.shape[1]] = np.minimum(258, 65535 // sums)
+            rows[layer] = integers * steps[units, : integers.shape[1], None, None]
+        arrays |= {"int8_weights": arrays["recurrent_weights"].astype(np.int8), "int8_steps": steps}
+        arrays["recurrent_weights"] = np.concatenate([packed(layer.astype(np.int16)) for layer in rows])
     return replace(
         model,
-        cell_frac_bits=cell_frac_bits,
-        head_frac_bits=24,
-        head_bias=12345,
-        bias=draw(model.bias, 24),
-        scale=draw(model.scale, 25),
-        input_weights=draw(model.input_weights, 27),
-        recurrent_weights=weights,
+        fine=fine,
+        cell_frac_bits=tuple(int(bits) for bits in rng.integers(24, 29, layers)),
+        head_frac_bits=int(rng.integers(8, 29)),
+        head_bias=int(rng.integers(-(2**24), 2**24)),
+        bias=draw(model.bias, 27),
+        scale=np.abs(draw(model.scale, 29)),
+        input_weights=input_weights,
         head_weights=draw(model.head_weights, 22),
+        **arrays,
     )
 
 
-@pytest.mark.parametrize("unit", ["lstm", "gru"])
-@pytest.mark.parametrize("hidden_size", [1, 2, 3, 4, 5, 6, 7, 8, 13, 20, 40, 64])
-def test_random_integers_give_the_same_bits(pedal, make_model, guitar, unit, hidden_size):
-    quantized = edge_model(make_model, guitar, unit, hidden_size, 24 + hidden_size % 5)
-    # the pedal compares 512 samples at 32 bits when the model is loaded
-    pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
-    samples = np.random.default_rng(1).integers(-(2**23), 2**23, 100).astype(np.int32)
-    samples[40:50] = [-(2**23), 2**23 - 1] * 5
-    expected = fixed_point.run(quantized, samples << 8)
-    expected_24_bits = np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1)
-    assert np.array_equal(play(pedal, samples, block_frames=7), expected_24_bits)
+EDGES = {
+    "unit": st.sampled_from(["lstm", "gru"]),
+    "hidden_size": st.integers(1, 64),
+    "layers": st.integers(1, 4),
+    "fine": st.booleans(),
+    "weight_bits": st.sampled_from([16, 8]),
+    "seed": st.integers(0, 2**32),
+    "edges": st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    "block_frames": st.integers(1, 64),
+}
+
+
+def check_edges(link, make_model, block_frames, seed, layers, hidden_size, **kind):
+    model = edge_model(make_model, hidden_size=min(hidden_size, 64 // layers), layers=layers, seed=seed, **kind)
+    rng = np.random.default_rng(seed)
+    ends = rng.choice([-(2**23), -1, 0, 1, 2**23 - 1], 256)
+    samples = np.where(rng.random(256) < 0.3, ends, rng.integers(-(2**23), 2**23, 256)).astype(np.int32)
+    # the pedal compares 256 samples at 32 bits when the model is loaded
+    link.load(0, blob.to_bytes(model, blob.make_self_test(model, samples / 2.0**23)))
+    assert np.array_equal(play(link, samples[:100], block_frames=block_frames), play_expected(model, samples[:100]))
+
+
+SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
+@settings(max_examples=150, **SLOW)
+@given(**EDGES)
+def test_integers_at_the_edges_of_their_ranges_give_the_same_bits_natively(native, make_model, **drawn):
+    check_edges(native, make_model, **drawn)
+
+
+@settings(max_examples=20, **SLOW)
+@given(**EDGES)
+def test_integers_at_the_edges_of_their_ranges_give_the_same_bits_on_the_chip(emulator, make_model, **drawn):
+    check_edges(emulator, make_model, **drawn)
+
+
+def test_the_compiled_specification_is_the_one_that_is_written(make_model, guitar, monkeypatch):
+    """Numba's integers against Python's own, which never overflow."""
+    model = edge_model(make_model, "lstm", 3, 2, True, 16, seed=1, edges=0.5)
+    other = edge_model(make_model, "gru", 3, 2, False, 16, seed=2, edges=0.5)
+    samples = fixed_point.to_q31(2 * guitar[:40])
+    compiled = [fixed_point.run(each, samples) for each in (model, other)]
+    for name in ("_run", "_lstm_unit", "_gru_unit", "_coarse", "_fine", "_clip", "_rounded"):
+        monkeypatch.setattr(fixed_point, name, getattr(fixed_point, name).py_func)
+    for each, expected in zip((model, other), compiled, strict=True):
+        with np.errstate(over="raise"):
+            assert np.array_equal(fixed_point.run(each, samples), expected)
 
 
 def test_block_size_does_not_change_the_output(pedal, contents, guitar, engine):
@@ -211,6 +281,7 @@ def damaged(good: bytes) -> dict[str, tuple[bytes, str]]:
         return contents[:8] + struct.pack("<II", len(contents), zlib.crc32(contents[16:])) + contents[16:]
 
     hidden_size = 16 + 8 + 1
+    flags = hidden_size + 3
     output = bytearray(good)
     output[-2] ^= 0x40
     return {
@@ -222,6 +293,8 @@ def damaged(good: bytes) -> dict[str, tuple[bytes, str]]:
         "wrong CRC": (good[:100] + bytes([good[100] ^ 1]) + good[101:], "CRC"),
         "hidden size of another model": (sealed(good[:hidden_size] + b"\x09" + good[hidden_size + 1 :]), "shapes"),
         "hidden size out of range": (sealed(good[:hidden_size] + b"\x41" + good[hidden_size + 1 :]), "description"),
+        "too many layers": (sealed(good[: hidden_size + 1] + b"\x09" + good[hidden_size + 2 :]), "description"),
+        "a flag of tomorrow": (sealed(good[:flags] + b"\x11" + good[flags + 1 :]), "description"),
         "one section too few": (sealed(good[:6] + b"\x07\x00" + good[8:]), "sections"),
         "self-test of another model": (sealed(bytes(output)), "self-test"),
     }
@@ -268,6 +341,19 @@ def test_a_frame_that_breaks_off_is_given_up(pedal):
     pedal._port.write(bytes([protocol.SYNC, Message.HELLO]) + (4000).to_bytes(2, "little"))
     time.sleep(1.5)
     assert pedal.hello().sample_rate_hz == 48_000
+
+
+def test_rtneural_refuses_stacked_layers(pedal, contents, engine):
+    pedal.load(0, contents(layers=2))
+    if engine == Engine.RTNEURAL:
+        with pytest.raises(InputError, match="one layer only"):
+            pedal.select(0, engine)
+        pedal.load(0, contents())
+        pedal.select(0, engine)
+        pedal.load(0, contents(layers=2))  # into the slot that plays: the fixed-point engine takes over
+        assert pedal.hello().active_engine == Engine.FIXED
+    else:
+        pedal.select(0, engine)
 
 
 def test_unknown_messages_are_answered(pedal):
