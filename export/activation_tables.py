@@ -4,8 +4,8 @@ Coarse: sigmoid over +-16 and tanh over +-8 as 2,048 straight pieces of equal wi
 value at its start (Q15, high half) and the rise over the piece (Q15, low half), so that one load and one dual multiply
 with (-1, position in the piece) give the value in Q30.
 
-Fine: tanh(z / 2) over +-16, which is both, since sigmoid(z) = (1 + tanh(z / 2)) / 2. 1,025 straight pieces, each around
-its node; two words a piece: the value at the node and the rise over the piece, Q31. The low half of z, as a signed
+Fine: tanh(z / 2) over +-16, which is both, since sigmoid(z) = (1 + tanh(z / 2)) / 2. 2,049 straight pieces, each around
+its node; two words a piece: the value at the node and the rise over the piece, Q31. The low half of 2 z, as a signed
 number, is the distance from the node, so that two loads and one multiply-accumulate (SMLAWB) give the value in Q31.
 
 `python -m export.activation_tables` writes firmware/engine/activation_tables.h.
@@ -20,8 +20,8 @@ from training.files import written_aside
 SIZE = 2048
 SIGMOID_STEP = 1 / 64
 TANH_STEP = 1 / 128
-FINE_SIZE = 1025
-FINE_STEP = 1 / 32
+FINE_SIZE = 2049
+FINE_STEP = 1 / 64
 HEADER = Path(__file__).parent.parent / "firmware" / "engine" / "activation_tables.h"
 
 
@@ -52,7 +52,7 @@ def tanh_words() -> np.ndarray:
 
 
 def fine_words() -> np.ndarray:
-    """int32 [1025, 2]; node 512 is z = 0. Error up to 1.2e-5, or 6e-5 of what is left to +-1."""
+    """int32 [2049, 2]; node 1024 is z = 0. Error up to 3e-6, or 1.6e-5 of what is left to +-1."""
     nodes = (np.arange(FINE_SIZE) - FINE_SIZE // 2) * FINE_STEP
     inside = np.linspace(-0.5, 0.5, 33)
     curve = np.tanh((nodes[:, None] + FINE_STEP * inside) / 2)

@@ -10,7 +10,8 @@
     HEAD     int32 [hidden]
     TSTI     int32 [frames]  self-test: input, Q31
     TSTO     int32 [frames]  and what the fixed-point engine makes of it from the zero state, knobs at their defaults
-    RECL     int16 [weights]  the float engine's finer weights, only where they were asked for
+    RECL     int16 [weights]  the float engine's finer weights, only where they were asked for, and
+    BIAL     int32 [units][4]  the bias that goes with them, less BIAS
 
 A section is a tag of four letters, its length in bytes u32, its payload, and zeros up to a multiple of 8. The sections
 come in the order in which the engine reads them; export/quantize.py explains the numbers.
@@ -86,7 +87,7 @@ def sections(model: QuantizedModel, self_test: SelfTest, low_weights: bool = Fal
         "TSTO": self_test.output,
     }
     if low_weights and model.low_weights is not None:  # int8 weights have none
-        arrays["RECL"] = model.low_weights
+        arrays |= {"RECL": model.low_weights, "BIAL": model.low_bias}
     return arrays
 
 

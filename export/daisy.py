@@ -13,6 +13,7 @@ from training.model_file import Model
 
 SAMPLE_RATE_HZ = 48_000
 CALIBRATION_SECONDS = 4.0
+CALIBRATION_LEVELS = (1.0, 0.3, 0.1, 0.03)
 CALIBRATION_SEED = 20
 MINIMUM_FRAMES = 4_800
 INT8_LOSS_DB = 1.0
@@ -57,11 +58,16 @@ def signal_to_noise_db(reference: np.ndarray, output: np.ndarray) -> float:
 
 
 def calibration_audio() -> np.ndarray:
-    """A synthetic take at full scale, float32 [frames], on which ranges are measured and the self-test is made."""
+    """A synthetic take, float32 [frames], on which ranges and SNR are measured and the self-test is made.
+
+    It begins at full scale and falls to what a rolled-off volume knob leaves: a model's states are others there.
+    """
     from training.guitar import render_take  # here, because numba takes a second to load
 
     take = render_take(CALIBRATION_SEED, CALIBRATION_SECONDS, SAMPLE_RATE_HZ)
-    return (take / np.abs(take).max()).astype(np.float32)
+    parts = np.array_split(take, len(CALIBRATION_LEVELS))
+    levelled = [part * level / np.abs(part).max() for part, level in zip(parts, CALIBRATION_LEVELS, strict=True)]
+    return np.concatenate(levelled).astype(np.float32)
 
 
 def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto") -> Exported:

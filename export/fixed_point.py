@@ -81,9 +81,9 @@ def _coarse(words: np.ndarray, z: int) -> int:
 
 
 @njit(cache=True)
-def _fine(z: int) -> int:
+def _fine(twice_z: int) -> int:
     """tanh(z / 2) of a Q21 number, tanh(z) of a Q22 number, Q31."""
-    limited = _clip(z, 26)
+    limited = _clip(twice_z, 27)
     node = (limited + 0x8000) >> 16
     return _FINE[node + FINE_SIZE // 2, 0] + ((_FINE[node + FINE_SIZE // 2, 1] * (limited - (node << 16))) >> 16)
 
@@ -92,11 +92,11 @@ def _fine(z: int) -> int:
 def _lstm_unit(fine: bool, z: np.ndarray, state: int, frac_bits: int) -> tuple[int, int]:
     """New cell state and hidden state, Q28. The cell: Q(frac_bits), of a fine model Q(frac_bits + 31)."""
     if fine:
-        sigmoid_i, sigmoid_o = (1 << 28) + (_fine(z[0]) >> 3), (1 << 28) + (_fine(z[3]) >> 3)
-        leak = (1 << 30) - (_fine(z[1]) >> 1)
-        state += sigmoid_i * (_fine(z[2]) >> (29 - frac_bits)) - ((state >> 32) << 1) * leak
+        sigmoid_i, sigmoid_o = (1 << 28) + (_fine(2 * z[0]) >> 3), (1 << 28) + (_fine(2 * z[3]) >> 3)
+        leak = (1 << 30) - (_fine(2 * z[1]) >> 1)
+        state += sigmoid_i * (_fine(2 * z[2]) >> (29 - frac_bits)) - ((state >> 32) << 1) * leak
         state = (_clip(state >> 32, 31) << 32) + (state & 0xFFFFFFFF)
-        return state, _rounded(sigmoid_o, _fine((state >> 32) >> (frac_bits - 23)))
+        return state, _rounded(sigmoid_o, _fine((state >> 32) >> (frac_bits - 24)))
     candidate = _rounded(_coarse(_SIGMOID, z[0]), _coarse(_TANH, z[2])) >> (30 - frac_bits)
     cell = _clip(candidate + _rounded(state, _coarse(_SIGMOID, z[1])), 30)
     return cell << 2, _rounded(_coarse(_SIGMOID, z[3]), _coarse(_TANH, cell >> (frac_bits - 24)))
@@ -106,8 +106,8 @@ def _lstm_unit(fine: bool, z: np.ndarray, state: int, frac_bits: int) -> tuple[i
 def _gru_unit(fine: bool, z: np.ndarray, state: int) -> int:
     """New state, Q30. z: r, z, n from the state, n from the input."""
     if fine:
-        reset, update = (1 << 30) + (_fine(z[0]) >> 1), (1 << 30) + (_fine(z[1]) >> 1)
-        candidate = _fine(z[3] + 2 * _rounded(reset, z[2])) >> 1
+        reset, update = (1 << 30) + (_fine(2 * z[0]) >> 1), (1 << 30) + (_fine(2 * z[1]) >> 1)
+        candidate = _fine(2 * z[3] + 4 * _rounded(reset, z[2])) >> 1
         return candidate + 2 * _rounded(update, state - candidate)
     candidate = _coarse(_TANH, z[3] + 4 * _rounded(_coarse(_SIGMOID, z[0]), z[2]))
     return candidate + 4 * _rounded(_coarse(_SIGMOID, z[1]), state - candidate)
@@ -131,6 +131,7 @@ def _run(
     layers, size, columns = bias.shape
     hidden = np.zeros((layers + 1, size), np.int64)  # Q15; the first has nothing below
     state = np.zeros((layers, size), np.int64)
+    left = np.zeros((layers, size), np.int64)  # what rounding to Q15 has left for the next sample, of a fine model
     z = np.zeros((size, columns), np.int64)
     limit = ((1 << 31) - 1) >> output_shift
     out = np.empty(len(samples), np.int32)
@@ -153,11 +154,13 @@ def _run(
             for unit in range(size):
                 if lstm:
                     state[layer, unit], q28 = _lstm_unit(fine, z[unit], state[layer, unit], cell_frac_bits[layer])
-                    hidden[layer + 1, unit] = _clip((q28 + (1 << 12)) >> 13, 16)
+                    exact, extra_bits = q28, 13
                 else:
                     state[layer, unit] = _gru_unit(fine, z[unit], state[layer, unit])
-                    hidden[layer + 1, unit] = _clip((state[layer, unit] + (1 << 14)) >> 15, 16)
-                    q28 = state[layer, unit] >> 2
+                    exact, extra_bits, q28 = state[layer, unit], 15, state[layer, unit] >> 2
+                exact += left[layer, unit] if fine else 1 << (extra_bits - 1)
+                hidden[layer + 1, unit] = _clip(exact >> extra_bits, 16)
+                left[layer, unit] = exact & ((1 << extra_bits) - 1)
                 if layer == layers - 1:
                     head += _rounded(q28, head_weights[unit])
         out[index] = min(max(head, -limit - 1), limit) << output_shift

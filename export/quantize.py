@@ -35,8 +35,21 @@ CELL_FRAC_BITS = range(24, 29)
 CELL_HEADROOM = 2.0
 """The cell state's format leaves this factor above the largest state measured; beyond the format it saturates."""
 HEAD_FRAC_BITS = range(8, 29)
+LOW_ONE = 4096
+ROUNDING_ROOM = 4
+"""So much a weight may add to its row's sum by being rounded, on average; beyond that the row is rounded plainly."""
 MAXIMUM_UNITS = 64
 """Of all layers together: what the engine's tightly coupled memory holds."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model does on audio, by layer. `cell`: the largest |c| of an LSTM, 0 of a GRU. Of the states that the
+    layer's rows read (those below, its own): `mean` [states] and `covariance` [states, states]."""
+
+    cell: tuple[float, ...]
+    mean: tuple[np.ndarray, ...]
+    covariance: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -48,8 +61,9 @@ class QuantizedModel:
     `packed`); `head_weights` int32 [hidden]; `cell_frac_bits` by layer.
     `int8_weights` int8 [weights] and `int8_steps` int16 [units, 4]: what is stored instead of `recurrent_weights`,
     which are the products of the two, where the weights are int8.
-    `low_weights` int16 [weights]: what rounding took from `recurrent_weights`, in 1/65536 of their last place; None
-    where they are int8.
+    `low_weights` int16 [weights]: what rounding took from `recurrent_weights`, in 1/4096 of their last place; None
+    where they are int8. `low_bias` int32 [units, 4]: what `bias` does to make up for the rounding, with the other sign.
+    `measured`: what they were made with.
     """
 
     name: str
@@ -63,7 +77,9 @@ class QuantizedModel:
     cell_frac_bits: tuple[int, ...]
     head_frac_bits: int
     head_bias: int
+    measured: Measured = field(repr=False)
     bias: np.ndarray = field(repr=False)
+    low_bias: np.ndarray = field(repr=False)
     scale: np.ndarray = field(repr=False)
     input_weights: np.ndarray = field(repr=False)
     recurrent_weights: np.ndarray = field(repr=False)
@@ -122,11 +138,10 @@ def knob_default_positions(knobs: tuple[Knob, ...]) -> np.ndarray:
     return np.array([offset / span for offset, span in zip(offsets, spans, strict=True)], dtype=np.float32)
 
 
-def largest_cell_states(model: Model, audio: np.ndarray) -> np.ndarray:
-    """Largest |c| of each layer of an LSTM on `audio` (float [frames]): float [layers].
+def measure(model: Model, audio: np.ndarray) -> Measured:
+    """Play `audio` (float [frames]) with the knobs at their defaults and, one at a time, at both ends.
 
-    The knobs are at their defaults and, one at a time, at both ends. Looks at every 16th frame: cells grow large only
-    where the forget gate is near 1, and such cells move slowly.
+    Looks at every 16th frame: cells grow large only where the forget gate is near 1, and such cells move slowly.
     """
     defaults = torch.from_numpy(knob_default_positions(model.knobs))
     settings = [defaults]
@@ -135,12 +150,41 @@ def largest_cell_states(model: Model, audio: np.ndarray) -> np.ndarray:
             settings.append(defaults.clone())
             settings[-1][knob] = end
     knobs = torch.stack(settings)
-    largest, state = torch.zeros(model.network.layers), None
+    layers = range(model.network.layers)
+    cell, hidden, state = torch.zeros(len(layers)), [], None
     with torch.inference_mode():
         for frames in torch.from_numpy(np.asarray(audio, np.float32)).split(16):
             _, state = model.network(frames.expand(len(knobs), -1), knobs, state)
-            largest = torch.maximum(largest, state[1].abs().amax(dim=(1, 2)))
-    return largest.numpy()
+            if isinstance(state, tuple):
+                cell = torch.maximum(cell, state[1].abs().amax(dim=(1, 2)))
+            hidden.append(state[0] if isinstance(state, tuple) else state)
+    by_layer = torch.cat(hidden, dim=1).double().numpy()
+    read = [by_layer[layer] if layer == 0 else np.concatenate(by_layer[layer - 1 : layer + 1], 1) for layer in layers]
+    return Measured(
+        tuple(cell.tolist()),
+        tuple(states.mean(0) for states in read),
+        tuple(np.cov(states, rowvar=False, ddof=0).reshape(states.shape[1], -1) for states in read),
+    )
+
+
+def rounded_rows(rows: np.ndarray, covariance: np.ndarray, limit: int) -> np.ndarray:
+    """Round `rows` [rows, states] to integers within +-`limit` so that their products with the states change little.
+
+    What rounding takes from one weight, the weights not yet rounded make good as far as their states go with its own,
+    most active states first; a row that is on the grid already stays. `covariance` [states, states]: of the states;
+    what the rounded rows do to their mean is the bias's to correct. Source: Frantar et al., "GPTQ", ICLR 2023, after
+    Hassibi and Stork, "Optimal Brain Surgeon", 1993.
+    """
+    order = np.argsort(-np.diag(covariance))
+    damped = covariance[np.ix_(order, order)]
+    damped = damped + np.eye(len(order)) * (1e-3 * np.trace(damped) / len(order) + 1e-12)
+    factor = np.linalg.cholesky(np.linalg.inv(damped)).T
+    wanted, result = rows[:, order], np.empty_like(rows)
+    for column, state in enumerate(order):
+        result[:, state] = np.clip(np.rint(wanted[:, column]), -limit, limit)
+        taken = (wanted[:, column] - result[:, state]) / factor[column, column]
+        wanted[:, column:] -= taken[:, None] * factor[column, column:]
+    return result
 
 
 def _refuse_too_large(model: Model, what: str, values: np.ndarray, limit: np.ndarray) -> None:
@@ -195,55 +239,67 @@ def _integers(array: np.ndarray, bits: np.ndarray | int) -> np.ndarray:
     return np.rint(array * 2.0**bits).astype(np.int32)
 
 
-def _recurrent_arrays(model: Model, weight_bits: int) -> dict[str, Any]:
+def _recurrent_arrays(model: Model, measured: Measured, weight_bits: int) -> dict[str, Any]:
     """Those of a QuantizedModel that depend on how many bits the recurrent weights are stored in."""
     frac_bits = FRAC_BITS[model.architecture]
-    scales, weights, low, int8, steps = [], [], [], [], []
-    for layer in _float_layers(model):
+    arrays: dict[str, list[np.ndarray]] = {}
+
+    def append(**layer_arrays: np.ndarray) -> None:
+        for name, array in layer_arrays.items():
+            arrays.setdefault(name, []).append(array)
+
+    for layer, mean, covariance in zip(_float_layers(model), measured.mean, measured.covariance, strict=True):
         size, row_total = layer.rows.shape[:2]
-        flat = layer.rows.reshape(size, row_total, -1)
-        largest = np.maximum(np.abs(flat).max(2), 1e-9)
+        rows = layer.rows.reshape(size * row_total, -1)
+        largest = np.maximum(np.abs(rows).max(1), 1e-9)
+        steps = np.ones(len(rows))
         if weight_bits == 8:
-            step_value = largest / 127
-            small = np.rint(flat / step_value[:, :, None])
+            row_scale = 127 / largest
+            integers = rounded_rows(rows * row_scale[:, None], covariance, 127)
             # the step in int16: as large as it may be without an overflow of the 32-bit sum
-            step = np.floor(np.minimum(32767 / 127, 65535 / np.maximum(np.abs(small).sum(2), 1)))
-            row_scale = step / step_value
-            integer_rows = small * step[:, :, None]
-            int8.append(packed(small.reshape(layer.rows.shape).astype(np.int8)))
-            steps.append(np.zeros((size, COLUMNS), np.int16))
-            steps[-1][:, :row_total] = step
+            steps = np.floor(np.minimum(32767 / 127, 65535 / np.maximum(np.abs(integers).sum(1), 1)))
         else:
-            # one scale a row: the largest weight fits int16 and no vector of states overflows the 32-bit sum
-            total = np.maximum(np.abs(flat).sum(2), 1e-9)
-            row_scale = np.minimum(32767 / largest, (65535 - flat.shape[2] / 2) / total)
-            integer_rows = np.rint(flat * row_scale[:, :, None])
-            left = np.clip(np.rint((flat * row_scale[:, :, None] - integer_rows) * 65536), -32768, 32767)
-            low.append(packed(left.reshape(layer.rows.shape).astype(np.int16)))
-        # a row's scale fits 32 bits; said as the sum of weights that makes it so
-        limit = 65535 * 2.0 ** (14 - frac_bits[:row_total])
-        _refuse_too_large(model, "recurrent weights' sum", 65535 / row_scale, limit - 1)
+            # the largest weight fits int16 and no vector of states overflows the 32-bit sum, with room for the rounding
+            room = ROUNDING_ROOM * rows.shape[1]
+            row_scale = np.minimum(32767 / largest, (65535 - room) / np.maximum(np.abs(rows).sum(1), 1e-9))
+            integers = rounded_rows(rows * row_scale[:, None], covariance, 32767)
+            plain = np.abs(integers).sum(1) > 65535
+            integers[plain] = np.rint(rows * row_scale[:, None])[plain]
+            left = np.clip(np.rint((rows * row_scale[:, None] - integers) * LOW_ONE), -32768, 32767)
+            append(low_weights=packed(left.reshape(layer.rows.shape).astype(np.int16)))
+        correction = np.zeros((size, COLUMNS))
+        correction[:, :row_total] = ((rows - integers / row_scale[:, None]) @ mean).reshape(size, row_total)
+        _refuse_too_large(
+            model,
+            "recurrent weights' sum",  # a row's scale fits 32 bits; said as the sum of weights that makes it so
+            (65535 / (row_scale * steps)).reshape(size, row_total),
+            65535 * 2.0 ** (14 - frac_bits[:row_total]) - 1,
+        )
         scale = np.zeros((size, COLUMNS), np.int32)
-        scale[:, :row_total] = _integers(1 / row_scale, frac_bits[:row_total] + 17)
-        scales.append(scale)
-        weights.append(packed(integer_rows.reshape(layer.rows.shape).astype(np.int16)))
-
-    def joined(arrays: list[np.ndarray]) -> np.ndarray | None:
-        return np.concatenate(arrays) if arrays else None
-
-    arrays = {"scale": scales, "recurrent_weights": weights, "low_weights": low}
-    return {name: joined(list_) for name, list_ in (arrays | {"int8_weights": int8, "int8_steps": steps}).items()}
+        scale[:, :row_total] = _integers(1 / (row_scale * steps).reshape(size, row_total), frac_bits[:row_total] + 17)
+        append(
+            scale=scale,
+            bias=_integers(layer.bias + correction, frac_bits),
+            low_bias=_integers(layer.bias, frac_bits) - _integers(layer.bias + correction, frac_bits),
+            recurrent_weights=packed((integers * steps[:, None]).reshape(layer.rows.shape).astype(np.int16)),
+        )
+        if weight_bits == 8:
+            of_rows = np.zeros((size, COLUMNS), np.int16)
+            of_rows[:, :row_total] = steps.reshape(size, row_total)
+            append(int8_weights=packed(integers.reshape(layer.rows.shape).astype(np.int8)), int8_steps=of_rows)
+    optional = dict.fromkeys(("low_weights", "int8_weights", "int8_steps"))
+    return optional | {name: np.concatenate(layers) for name, layers in arrays.items()}
 
 
 def with_int8_weights(quantized: QuantizedModel, model: Model) -> QuantizedModel:
     """`quantized` with the recurrent weights of `model`, of which it was made, stored in 8 bits."""
-    return replace(quantized, **_recurrent_arrays(model, 8))
+    return replace(quantized, **_recurrent_arrays(model, quantized.measured, 8))
 
 
 def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     """Quantize an LSTM or GRU, with int16 weights and coarse activations.
 
-    `audio` (float [frames]) is what the cell state's range is measured on.
+    `audio` (float [frames]): what the cell states' ranges and the states' statistics are measured on.
     Raises InputError for more units than the engine has memory for, and for weights that the formats cannot hold.
     """
     if model.architecture not in FRAC_BITS:
@@ -263,9 +319,10 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         reach = row_sums + np.abs(layer.inputs).sum(2) + np.abs(layer.bias)
         if model.architecture == "gru":
             reach[:, 3] += reach[:, 2]
-        _refuse_too_large(model, "sum", reach, 2.0 ** (31 - frac_bits) - 1)
+        _refuse_too_large(model, "sum", reach, 2.0 ** (30 - frac_bits) - 1)  # fine gates double it
         _refuse_too_large(model, "input weight", np.abs(layer.inputs).max(2), 2.0 ** (30 - frac_bits) - 1)
 
+    measured = measure(model, audio)
     head = model.network.head
     head_weights, head_bias = head.weight.detach().double().numpy()[0], float(head.bias.detach()[0])
     head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**35)
@@ -273,10 +330,8 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     if head_frac_bits < HEAD_FRAC_BITS[0]:
         raise InputError(f"{model.name}: the weights of its output layer are too large for the fixed-point engine")
 
-    cell_frac_bits = np.full(layer_count, CELL_FRAC_BITS[-1])
-    if model.architecture == "lstm":
-        cell_reach = CELL_HEADROOM * np.maximum(largest_cell_states(model, audio), 1.0)
-        cell_frac_bits = np.clip(31 - np.ceil(np.log2(cell_reach)), CELL_FRAC_BITS[0], CELL_FRAC_BITS[-1]).astype(int)
+    cell_reach = CELL_HEADROOM * np.maximum(measured.cell, 1.0)
+    cell_frac_bits = np.clip(31 - np.ceil(np.log2(cell_reach)), CELL_FRAC_BITS[0], CELL_FRAC_BITS[-1]).astype(int)
 
     return QuantizedModel(
         name=model.name,
@@ -290,8 +345,8 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         cell_frac_bits=tuple(int(bits) for bits in cell_frac_bits),
         head_frac_bits=head_frac_bits,
         head_bias=int(np.rint(head_bias * 2.0 ** (head_frac_bits - 4))),
-        bias=np.concatenate([_integers(layer.bias, frac_bits) for layer in layers]),
         input_weights=_integers(layers[0].inputs, frac_bits[:, None] + 1),
         head_weights=_integers(head_weights, head_frac_bits),
-        **_recurrent_arrays(model, 16),
+        measured=measured,
+        **_recurrent_arrays(model, measured, 16),
     )

@@ -27,8 +27,9 @@ inline int32_t Activate(const int32_t* table_centre, int32_t z) {
 // what is rounded to Q15 must saturate.
 constexpr const int32_t* kFineCentre = kFineTable + kFineTableSize / 2 * 2;  // the node at z = 0
 
-inline int32_t FineTanhQ31(int32_t z) {
-  const int32_t limited = Ssat<26>(z);
+// It takes 2 z, so that the node is in the high half and the distance from it is the low half, a signed number.
+inline int32_t FineTanhQ31(int32_t twice_z) {
+  const int32_t limited = Ssat<27>(twice_z);
   const int32_t* node = kFineCentre + 2 * ((limited + 0x8000) >> 16);
   return Smlawb(node[1], limited, node[0]);
 }

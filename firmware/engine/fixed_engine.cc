@@ -71,7 +71,7 @@ void FixedEngine::ApplyKnobs() {
 }
 
 void FixedEngine::Reset() {
-  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = 0;
+  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = unit.left = 0;
   std::memset(states_, 0, sizeof states_);
 }
 

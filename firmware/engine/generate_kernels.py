@@ -24,7 +24,7 @@ OUTPUT = Path(__file__).with_name("kernels_m7.S")
 COMMAND = "python firmware/engine/generate_kernels.py"
 
 # RecurrentLayerQ15::Unit, in bytes; recurrent_q15.h asserts the same
-FIELDS = {"sum": 0, "bias": 16, "scale": 32, "input": 48, "state": 64, "head": 68, "state_low": 72}
+FIELDS = {"sum": 0, "bias": 16, "scale": 32, "input": 48, "state": 64, "head": 68, "state_low": 72, "left": 76}
 UNIT_BYTES = 80
 # RecurrentLayerQ15, which begins with the weights, the states to read, the units, their end and the count of quads
 LAYER_UNITS, LAYER_UNITS_END, LAYER_HIDDEN, LAYER_TABLES = 8, 12, 20, 24
@@ -171,9 +171,9 @@ def activation(result: str, table: str, z: str, position: int, saturate: str = "
 
 
 def fine_tanh(result: str, z: str, saturate: str = "") -> list[str]:
-    """activation.h, FineTanhQ31: the nearest node and the rise from there by the signed low half of z."""
+    """activation.h, FineTanhQ31: the nearest node and the rise from there by the signed low half of 2 z."""
     return [
-        saturate or f"ssat %{z}, #26, %{z}",
+        saturate or f"ssat %{z}, #27, %{z}, lsl #1",
         f"add %near_{result}, %{z}, #0x8000",
         f"asr %index_{result}, %near_{result}, #16",
         f"add %node_{result}, %tanh, %index_{result}, lsl #3",
@@ -183,12 +183,25 @@ def fine_tanh(result: str, z: str, saturate: str = "") -> list[str]:
     ]
 
 
-LSTM_END = [
-    "smmulr %h, %o, %t",
-    "ldr %weight, {head.0}",
-    "smmlar %head, %h, %weight, %head",
-    "add %rounded, %h, #4096",
-]
+LSTM_END = ["smmulr %h, %o, %t", "ldr %weight, {head.0}", "smmlar %head, %h, %weight, %head"]
+
+
+def round_state(state: str, bits: int, fine: bool) -> list[str]:
+    """RoundState of recurrent_q15.h"""
+    if not fine:
+        return [
+            f"add %rounded, %{state}, #{1 << (bits - 1)}",
+            f"asr %q15, %rounded, #{bits}",
+            "strh %q15, [%hidden], #2",
+        ]
+    return [
+        "ldr %before_left, {left.0}",
+        f"add %total, %{state}, %before_left",
+        f"ubfx %left, %total, #0, #{bits}",
+        "str %left, {left.0}",
+        f"ssat %q15, #16, %total, asr #{bits}",
+        "strh %q15, [%hidden], #2",
+    ]
 
 
 def lstm_unit() -> list[str]:
@@ -211,8 +224,7 @@ def lstm_unit() -> list[str]:
         *pre_activation("zo", 3),
         *activation("o", "sigmoid", "zo", 0),
         *LSTM_END,
-        "asr %q15, %rounded, #13",
-        "strh %q15, [%hidden], #2",
+        *round_state("h", 13, fine=False),
     ]
 
 
@@ -236,13 +248,12 @@ def lstm_fine_unit() -> list[str]:
         "str %low, {state_low.0}",
         "ssat %c, #31, %high",
         "str %c, {state.0}",
-        *fine_tanh("t", "zc", saturate="ssat %zc, #26, %c, asr #\\tanh_shift"),
+        *fine_tanh("t", "zc", saturate="ssat %zc, #27, %c\\tanh_shift"),
         *pre_activation("zo", 3),
         *fine_tanh("to", "zo"),
         "add %o, %q29_half, %to, asr #3",
         *LSTM_END,
-        "ssat %q15, #16, %rounded, asr #13",
-        "strh %q15, [%hidden], #2",
+        *round_state("h", 13, fine=True),
     ]
 
 
@@ -260,10 +271,9 @@ def gru_unit(stacked: bool, fine: bool) -> list[str]:
         return activation(result, "sigmoid", z, 0)
 
     below = ["ldr %zn, {bias.3}", "ldr %input3, {input.3}", "smmla %zn, %x, %input3, %zn"]
-    saturate = "ssat %zn2, #26, %zsum"
-    tanh = (
-        [*fine_tanh("tn", "zn2", saturate), "asr %n, %tn, #1"] if fine else activation("n", "tanh", "zn2", 1, saturate)
-    )
+    tanh = activation("n", "tanh", "zn2", 1, "ssat %zn2, #26, %zsum")
+    if fine:
+        tanh = [*fine_tanh("tn", "zn2", "ssat %zn2, #27, %zsum, lsl #1"), "asr %n, %tn, #1"]
     return [
         *pre_activation("zr", 0),
         *sigmoid("r", "zr"),
@@ -282,9 +292,7 @@ def gru_unit(stacked: bool, fine: bool) -> list[str]:
         "asr %h, %after, #2",
         "ldr %weight, {head.0}",
         "smmlar %head, %h, %weight, %head",
-        "add %rounded, %after, #16384",
-        "ssat %q15, #16, %rounded, asr #15" if fine else "asr %q15, %rounded, #15",
-        "strh %q15, [%hidden], #2",
+        *round_state("after", 15, fine),
     ]
 
 
@@ -309,7 +317,16 @@ class Operation:
         return self.kind in ("alu", "dsp") and re.search(r", (lsl|asr) #|tanh_shift", self.text) is not None
 
 
-KINDS = {"ldr": "load", "str": "store", "strh": "store", "asr": "shift", "lsl": "shift", "ssat": "dsp", "bfi": "dsp"}
+KINDS = {
+    "ldr": "load",
+    "str": "store",
+    "strh": "store",
+    "asr": "shift",
+    "lsl": "shift",
+    "ssat": "dsp",
+    "bfi": "dsp",
+    "ubfx": "dsp",
+}
 KINDS |= dict.fromkeys(("smmla", "smmlar", "smmulr", "smuad", "smlawb", "smlal"), "multiply")
 KINDS |= dict.fromkeys(("add", "sub", "rsb", "cmp"), "alu")
 # cycles from an operation to the first that may use its result, by how it is used
@@ -518,11 +535,11 @@ def gates_lines(kernel: str) -> list[str]:
 # kernel -> what one unit does, the registers that stay, and the seed of the best schedule among some thousands
 KERNELS = {
     "LstmGates": (lstm_unit(), COARSE, 31000),
-    "LstmFineGates": (lstm_fine_unit(), FINE, 49337),
+    "LstmFineGates": (lstm_fine_unit(), FINE, 1416),
     "GruGates": (gru_unit(stacked=False, fine=False), COARSE, 42272),
-    "GruFineGates": (gru_unit(stacked=False, fine=True), FINE, 10160),
+    "GruFineGates": (gru_unit(stacked=False, fine=True), FINE, 4209),
     "GruStackedGates": (gru_unit(stacked=True, fine=False), COARSE, 9605),
-    "GruStackedFineGates": (gru_unit(stacked=True, fine=True), FINE, 9803),
+    "GruStackedFineGates": (gru_unit(stacked=True, fine=True), FINE, 5030),
 }
 
 
@@ -530,7 +547,7 @@ def turn_cycles(lines: list[str]) -> float:
     """Of one turn in the pipeline model of export/cortex_m7, when the loop has settled."""
     from export.cortex_m7 import Step, assemble, estimate
 
-    shifts = {"\\product_shift": "4", "\\candidate_shift": "3", "#\\tanh_shift": "#3", "\\tanh_shift": ", asr #2"}
+    shifts = {"\\product_shift": "4", "\\candidate_shift": "3", "\\tanh_shift": ", asr #2"}
     text = "\n".join(["1:", *lines, "bne 1b"])
     for name, value in shifts.items():
         text = text.replace(name, value)
@@ -601,16 +618,12 @@ def file_text() -> str:
         *indented(dot_function("DotQ15Rows3", rows=6)),
         *("", "// From the sums of two units a turn to their new states; one function a format of the cell state."),
     ]
-    lines += [".macro lstm_gates name, product_shift, tanh_shift", *gates_function("LstmGates", "\\name"), ".endm"]
-    for bits in CELL_FRAC_BITS:
-        shift = f'", asr #{bits - 24}"' if bits > 24 else '""'
-        lines.append(f"lstm_gates LstmGatesQ15Cell{bits}, {30 - bits}, {shift}")
-    lines += [
-        ".macro lstm_fine_gates name, candidate_shift, tanh_shift",
-        *gates_function("LstmFineGates", "\\name"),
-        ".endm",
-    ]
-    lines += [f"lstm_fine_gates LstmFineGatesQ15Cell{bits}, {29 - bits}, {bits - 23}" for bits in CELL_FRAC_BITS]
+    for kernel, product in (("LstmGates", "product"), ("LstmFineGates", "candidate")):
+        lines += [f".macro {kernel} name, {product}_shift, tanh_shift", *gates_function(kernel, "\\name"), ".endm"]
+        for bits in CELL_FRAC_BITS:
+            shift = f'", asr #{bits - 24}"' if bits > 24 else '""'
+            product_shift = 30 - bits if kernel == "LstmGates" else 29 - bits
+            lines.append(f"{kernel} {kernel}Q15Cell{bits}, {product_shift}, {shift}")
     for kernel in KERNELS:
         if kernel.startswith("Gru"):
             lines += ["", *gates_function(kernel, f"{kernel}Q15")]

@@ -40,9 +40,10 @@ int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
     const int32_t from_below = layer.stacked ? with_sum(3) : Smmla(x, unit->input[3], unit->bias[3]);
     int32_t state;
     if (layer.fine) {
-      const auto sigmoid_q31 = [](int32_t pre) { return (1 << 30) + (FineTanhQ31(pre) >> 1); };
+      const auto tanh_q31 = [](int32_t pre) { return FineTanhQ31(ShiftLeft(pre, 1)); };
+      const auto sigmoid_q31 = [&](int32_t pre) { return (1 << 30) + (tanh_q31(pre) >> 1); };
       const int32_t gated = ShiftLeft(Smmulr(sigmoid_q31(reset), from_state), 1);
-      const int32_t candidate = FineTanhQ31(from_below + gated) >> 1;
+      const int32_t candidate = tanh_q31(from_below + gated) >> 1;
       state = candidate + ShiftLeft(Smmulr(sigmoid_q31(update), unit->state - candidate), 1);
     } else {
       const int32_t gated = ShiftLeft(Smmulr(SigmoidQ30(reset), from_state), 2);
@@ -50,7 +51,7 @@ int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
       state = candidate + ShiftLeft(Smmulr(SigmoidQ30(update), unit->state - candidate), 2);
     }
     unit->state = state;
-    *hidden++ = static_cast<int16_t>(Ssat<16>((state + (1 << 14)) >> 15));
+    *hidden++ = RoundState<15>(*unit, layer.fine, state);
     head = Smmlar(state >> 2, unit->head, head);
   }
   return head;

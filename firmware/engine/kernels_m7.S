@@ -211,7 +211,7 @@ DotQ15Rows3:
     .size DotQ15Rows3, . - DotQ15Rows3
 
 // From the sums of two units a turn to their new states; one function a format of the cell state.
-.macro lstm_gates name, product_shift, tanh_shift
+.macro LstmGates name, product_shift, tanh_shift
     .section .text.\name, "ax", %progbits
     .balign 8
     .global \name
@@ -362,12 +362,12 @@ DotQ15Rows3:
     pop {r4-r11, pc}
     .size \name, . - \name
 .endm
-lstm_gates LstmGatesQ15Cell24, 6, ""
-lstm_gates LstmGatesQ15Cell25, 5, ", asr #1"
-lstm_gates LstmGatesQ15Cell26, 4, ", asr #2"
-lstm_gates LstmGatesQ15Cell27, 3, ", asr #3"
-lstm_gates LstmGatesQ15Cell28, 2, ", asr #4"
-.macro lstm_fine_gates name, candidate_shift, tanh_shift
+LstmGates LstmGatesQ15Cell24, 6, ""
+LstmGates LstmGatesQ15Cell25, 5, ", asr #1"
+LstmGates LstmGatesQ15Cell26, 4, ", asr #2"
+LstmGates LstmGatesQ15Cell27, 3, ", asr #3"
+LstmGates LstmGatesQ15Cell28, 2, ", asr #4"
+.macro LstmFineGates name, candidate_shift, tanh_shift
     .section .text.\name, "ax", %progbits
     .balign 8
     .global \name
@@ -387,172 +387,178 @@ lstm_gates LstmGatesQ15Cell28, 2, ", asr #4"
     1:
     ldr r7, [r0, #0]
     ldr r8, [r0, #36]
-    ldr r9, [r0, #48]
+    ldr r9, [r0, #16]
     ldr r10, [r0, #4]
     ldr r11, [r0, #32]
-    ldr r12, [r0, #40]
-    ldr lr, [r0, #16]
-    smmla lr, r7, r11, lr
-    ldr r7, [r0, #8]
-    ldr r11, [r0, #24]
-    smmla lr, r2, r9, lr
-    smmla r11, r7, r12, r11
-    ldr r9, [r0, #56]
-    ssat lr, #26, lr
-    ldr r7, [r0, #20]
-    smmla r7, r10, r8, r7
-    add r12, lr, #0x8000
-    smmla r11, r2, r9, r11
-    asr r10, r12, #16
-    ldr r8, [r0, #52]
-    add r9, r6, r10, lsl #3
-    ssat r11, #26, r11
-    ldr r12, [r0, #64]
-    smmla r7, r2, r8, r7
-    add r10, r11, #0x8000
-    asr r8, r10, #16
-    ldr r10, [r9]
-    ssat r7, #26, r7
-    ldr r9, [r9, #4]
-    add r8, r6, r8, lsl #3
-    smlawb r9, r9, lr, r10
-    add lr, r7, #0x8000
-    asr r10, lr, #16
-    ldr lr, [r8, #4]
-    add r10, r6, r10, lsl #3
-    ldr r8, [r8]
-    add r9, r4, r9, asr #3
-    smlawb lr, lr, r11, r8
-    ldr r11, [r10, #4]
-    lsl r8, r12, #1
-    ldr r10, [r10]
-    asr lr, lr, #\candidate_shift
-    smlawb r11, r11, r7, r10
-    ldr r7, [r0, #72]
-    ldr r10, [r0, #44]
-    smlal r7, r12, r9, lr
-    ldr r9, [r0, #28]
-    rsb lr, r5, r11, asr #1
-    ldr r11, [r0, #60]
-    smlal r7, r12, r8, lr
-    ldr r8, [r0, #12]
-    ldr lr, [r0, #68]
-    str r7, [r0, #72]
-    smmla r9, r8, r10, r9
-    ssat r7, #31, r12
-    smmla r9, r2, r11, r9
-    ldr r8, [r0, #80]
-    str r7, [r0, #64]
-    ssat r10, #26, r7, asr #\tanh_shift
-    ldr r12, [r0, #112]
-    add r11, r10, #0x8000
-    ldr r7, [r0, #96]
-    ssat r9, #26, r9
-    asr r11, r11, #16
+    ldr r12, [r0, #48]
+    smmla r9, r7, r11, r9
+    ldr lr, [r0, #8]
+    smmla r9, r2, r12, r9
+    ldr r7, [r0, #40]
+    ldr r11, [r0, #56]
+    ldr r12, [r0, #24]
+    smmla r12, lr, r7, r12
+    smmla r12, r2, r11, r12
+    ssat r9, #27, r9, lsl #1
+    add lr, r9, #0x8000
+    ssat r12, #27, r12, lsl #1
+    add r7, r12, #0x8000
+    asr r11, lr, #16
+    add lr, r6, r11, lsl #3
+    asr r11, r7, #16
+    ldr r7, [lr, #4]
     add r11, r6, r11, lsl #3
-    smmla r7, r8, r12, r7
-    add r8, r9, #0x8000
-    ldr r12, [r0, #128]
-    asr r8, r8, #16
-    add r8, r6, r8, lsl #3
-    smmla r7, r2, r12, r7
+    ldr lr, [lr]
+    smlawb r7, r7, r9, lr
+    ldr r9, [r11, #4]
+    ldr lr, [r11]
+    smlawb r11, r9, r12, lr
+    ldr r9, [r0, #72]
+    add r12, r4, r7, asr #3
+    ldr lr, [r0, #52]
+    ldr r7, [r0, #20]
+    asr r11, r11, #\candidate_shift
+    smmla r7, r10, r8, r7
+    ldr r10, [r0, #64]
+    smmla r7, r2, lr, r7
+    lsl r8, r10, #1
+    smlal r9, r10, r12, r11
+    ssat r7, #27, r7, lsl #1
+    add lr, r7, #0x8000
+    asr r12, lr, #16
+    add r11, r6, r12, lsl #3
+    ldr lr, [r0, #12]
     ldr r12, [r11, #4]
     ldr r11, [r11]
-    smlawb r12, r12, r10, r11
-    ldr r10, [r8, #4]
-    ldr r11, [r8]
-    smlawb r8, r10, r9, r11
-    ldr r10, [r0, #88]
-    ldr r9, [r0, #136]
-    ldr r11, [r0, #120]
-    add r8, r4, r8, asr #3
-    smmulr r8, r8, r12
-    ldr r12, [r0, #104]
-    ssat r7, #26, r7
-    smmla r12, r10, r11, r12
-    smmlar r3, r8, lr, r3
-    add r10, r8, #4096
-    smmla r12, r2, r9, r12
-    ldr r11, [r0, #116]
-    ssat lr, #16, r10, asr #13
-    strh lr, [r1], #2
-    ldr r8, [r0, #100]
-    add r9, r7, #0x8000
-    ldr r10, [r0, #84]
-    asr lr, r9, #16
-    ssat r12, #26, r12
-    ldr r9, [r0, #132]
-    smmla r8, r10, r11, r8
-    add r10, r12, #0x8000
-    smmla r8, r2, r9, r8
-    add r11, r6, lr, lsl #3
-    asr r9, r10, #16
-    ldr lr, [r0, #144]
-    ssat r8, #26, r8
-    ldr r10, [r11]
-    add r9, r6, r9, lsl #3
-    ldr r11, [r11, #4]
-    smlawb r11, r11, r7, r10
-    add r7, r8, #0x8000
-    asr r10, r7, #16
-    ldr r7, [r9, #4]
-    add r10, r6, r10, lsl #3
-    ldr r9, [r9]
-    smlawb r7, r7, r12, r9
-    lsl r12, lr, #1
-    add r9, r4, r11, asr #3
+    smlawb r12, r12, r7, r11
+    ldr r7, [r0, #28]
+    ldr r11, [r0, #44]
+    smmla r7, lr, r11, r7
+    rsb lr, r5, r12, asr #1
+    ldr r11, [r0, #60]
+    smlal r9, r10, r8, lr
+    str r9, [r0, #72]
+    ldr r12, [r0, #116]
+    smmla r7, r2, r11, r7
+    ldr r8, [r0, #88]
+    ssat lr, #31, r10
+    str lr, [r0, #64]
+    ssat r7, #27, r7, lsl #1
+    ssat r9, #27, lr\tanh_shift
+    add r11, r7, #0x8000
+    add r10, r9, #0x8000
+    asr lr, r11, #16
+    asr r11, r10, #16
+    add r10, r6, lr, lsl #3
+    add lr, r6, r11, lsl #3
     ldr r11, [r10, #4]
     ldr r10, [r10]
-    asr r7, r7, #\candidate_shift
-    smlawb r11, r11, r8, r10
+    smlawb r11, r11, r7, r10
+    ldr r7, [lr, #4]
+    ldr r10, [lr]
+    smlawb lr, r7, r9, r10
+    ldr r7, [r0, #80]
+    ldr r9, [r0, #96]
+    add r10, r4, r11, asr #3
+    ldr r11, [r0, #112]
+    smmulr r10, r10, lr
+    ldr lr, [r0, #128]
+    smmla r9, r7, r11, r9
+    ldr r7, [r0, #76]
+    smmla r9, r2, lr, r9
+    ldr r11, [r0, #68]
+    add lr, r10, r7
+    ubfx r7, lr, #0, #13
+    smmlar r3, r10, r11, r3
+    ssat r9, #27, r9, lsl #1
+    str r7, [r0, #76]
+    add r10, r9, #0x8000
+    asr r11, r10, #16
+    add r7, r6, r11, lsl #3
+    ssat r10, #16, lr, asr #13
+    strh r10, [r1], #2
+    ldr r11, [r0, #120]
+    ldr lr, [r0, #104]
+    smmla lr, r8, r11, lr
+    ldr r10, [r0, #136]
+    ldr r8, [r7, #4]
+    smmla lr, r2, r10, lr
+    ldr r11, [r7]
+    smlawb r10, r8, r9, r11
+    ldr r7, [r0, #100]
     ldr r8, [r0, #152]
-    ldr r10, [r0, #124]
-    smlal r8, lr, r9, r7
-    ldr r9, [r0, #92]
-    ldr r7, [r0, #108]
-    rsb r11, r5, r11, asr #1
-    smmla r7, r9, r10, r7
-    ldr r9, [r0, #140]
-    smlal r8, lr, r12, r11
-    ldr r10, [r0, #148]
-    smmla r7, r2, r9, r7
-    ssat r12, #31, lr
-    str r12, [r0, #144]
-    ssat r7, #26, r7
+    ssat lr, #27, lr, lsl #1
+    add r9, lr, #0x8000
+    add r11, r4, r10, asr #3
+    ldr r10, [r0, #84]
+    asr r9, r9, #16
+    add r9, r6, r9, lsl #3
+    smmla r7, r10, r12, r7
+    ldr r10, [r0, #132]
+    ldr r12, [r9, #4]
+    smmla r7, r2, r10, r7
+    ldr r10, [r0, #144]
+    ldr r9, [r9]
+    smlawb r12, r12, lr, r9
+    lsl lr, r10, #1
+    ssat r7, #27, r7, lsl #1
+    add r9, r7, #0x8000
+    asr r12, r12, #\candidate_shift
+    asr r9, r9, #16
+    smlal r8, r10, r11, r12
+    add r11, r6, r9, lsl #3
+    ldr r12, [r0, #92]
+    ldr r9, [r11]
+    ldr r11, [r11, #4]
+    smlawb r11, r11, r7, r9
+    ldr r7, [r0, #124]
+    ldr r9, [r0, #108]
+    smmla r9, r12, r7, r9
+    rsb r12, r5, r11, asr #1
+    ldr r7, [r0, #140]
+    smlal r8, r10, lr, r12
+    smmla r9, r2, r7, r9
+    ldr r11, [r0, #156]
+    ssat lr, #31, r10
     str r8, [r0, #152]
+    ldr r12, [r0, #148]
+    str lr, [r0, #144]
+    ssat r9, #27, r9, lsl #1
+    add r7, r9, #0x8000
+    asr r10, r7, #16
+    ssat r8, #27, lr\tanh_shift
+    add r7, r8, #0x8000
+    add lr, r6, r10, lsl #3
+    asr r10, r7, #16
+    ldr r7, [lr, #4]
+    add r10, r6, r10, lsl #3
+    ldr lr, [lr]
+    smlawb r7, r7, r9, lr
+    ldr r9, [r10, #4]
+    ldr lr, [r10]
+    smlawb r10, r9, r8, lr
+    ldr r9, [sp]
+    add r8, r4, r7, asr #3
+    smmulr lr, r8, r10
+    add r7, lr, r11
+    smmlar r3, lr, r12, r3
+    ubfx r8, r7, #0, #13
+    str r8, [r0, #156]
     add r0, r0, #160
-    add r11, r7, #0x8000
-    ssat r9, #26, r12, asr #\tanh_shift
-    ldr lr, [sp]
-    add r8, r9, #0x8000
-    asr r12, r11, #16
-    add r11, r6, r12, lsl #3
-    cmp r0, lr
-    asr r12, r8, #16
-    ldr lr, [r11]
-    add r8, r6, r12, lsl #3
-    ldr r12, [r11, #4]
-    ldr r11, [r8, #4]
-    smlawb r12, r12, r7, lr
-    ldr r7, [r8]
-    smlawb lr, r11, r9, r7
-    add r8, r4, r12, asr #3
-    smmulr r11, r8, lr
-    add r9, r11, #4096
-    smmlar r3, r11, r10, r3
-    ssat r7, #16, r9, asr #13
-    strh r7, [r1], #2
+    cmp r0, r9
+    ssat r10, #16, r7, asr #13
+    strh r10, [r1], #2
     bne 1b
     mov r0, r3
     add sp, sp, #4
     pop {r4-r11, pc}
     .size \name, . - \name
 .endm
-lstm_fine_gates LstmFineGatesQ15Cell24, 5, 1
-lstm_fine_gates LstmFineGatesQ15Cell25, 4, 2
-lstm_fine_gates LstmFineGatesQ15Cell26, 3, 3
-lstm_fine_gates LstmFineGatesQ15Cell27, 2, 4
-lstm_fine_gates LstmFineGatesQ15Cell28, 1, 5
+LstmFineGates LstmFineGatesQ15Cell24, 5, ""
+LstmFineGates LstmFineGatesQ15Cell25, 4, ", asr #1"
+LstmFineGates LstmFineGatesQ15Cell26, 3, ", asr #2"
+LstmFineGates LstmFineGatesQ15Cell27, 2, ", asr #3"
+LstmFineGates LstmFineGatesQ15Cell28, 1, ", asr #4"
 
     .section .text.GruGatesQ15, "ax", %progbits
     .balign 8
@@ -691,121 +697,127 @@ GruFineGatesQ15:
     mov r5, #0x40000000
     .balign 8
     1:
-    ldr r7, [r0, #0]
-    ldr r8, [r0, #4]
-    ldr r9, [r0, #32]
-    ldr r10, [r0, #52]
-    ldr r11, [r0, #48]
-    ldr r12, [r0, #20]
-    ldr lr, [r0, #16]
-    smmla lr, r7, r9, lr
-    ldr r7, [r0, #40]
-    smmla lr, r2, r11, lr
-    ldr r9, [r0, #8]
+    ldr r7, [r0, #16]
+    ldr r8, [r0, #52]
+    ldr r9, [r0, #48]
+    ldr r10, [r0, #28]
+    ldr r11, [r0, #32]
+    ldr r12, [r0, #4]
+    ldr lr, [r0, #0]
+    smmla r7, lr, r11, r7
+    ldr lr, [r0, #40]
+    smmla r7, r2, r9, r7
     ldr r11, [r0, #24]
-    ssat lr, #26, lr
-    smmla r11, r9, r7, r11
-    add r9, lr, #0x8000
-    ldr r7, [r0, #36]
+    ldr r9, [r0, #8]
+    ssat r7, #27, r7, lsl #1
+    smmla r11, r9, lr, r11
+    add r9, r7, #0x8000
+    ldr lr, [r0, #60]
     asr r9, r9, #16
     add r9, r6, r9, lsl #3
-    smmla r12, r8, r7, r12
-    ldr r8, [r0, #60]
+    smmla r10, r2, lr, r10
+    ldr lr, [r9, #4]
+    ldr r9, [r9]
+    smlawb lr, lr, r7, r9
+    ldr r7, [r0, #112]
+    add r9, r5, lr, asr #1
+    ldr lr, [r0, #36]
+    smmulr r9, r9, r11
+    ldr r11, [r0, #20]
+    smmla r11, r12, lr, r11
+    ldr r12, [r0, #96]
+    smmla r11, r2, r8, r11
+    ldr lr, [r0, #80]
+    add r8, r10, r9, lsl #1
+    ldr r10, [r0, #128]
+    smmla r12, lr, r7, r12
+    ldr r9, [r0, #120]
     smmla r12, r2, r10, r12
-    ldr r7, [r9, #4]
-    ldr r10, [r9]
-    smlawb r9, r7, lr, r10
-    ldr r7, [r0, #28]
-    smmla r7, r2, r8, r7
-    ldr lr, [r0, #128]
-    ssat r12, #26, r12
-    ldr r10, [r0, #112]
-    add r8, r5, r9, asr #1
-    add r9, r12, #0x8000
-    smmulr r8, r8, r11
-    asr r11, r9, #16
-    ldr r9, [r0, #80]
-    add r11, r6, r11, lsl #3
-    add r7, r7, r8, lsl #1
-    ldr r8, [r0, #96]
-    ssat r7, #26, r7
-    smmla r8, r9, r10, r8
-    add r9, r7, #0x8000
-    ldr r10, [r11]
-    asr r9, r9, #16
-    smmla r8, r2, lr, r8
-    add lr, r6, r9, lsl #3
-    ldr r9, [r11, #4]
-    ssat r8, #26, r8
-    ldr r11, [r0, #64]
-    smlawb r9, r9, r12, r10
-    ldr r12, [lr, #4]
-    ldr r10, [lr]
-    add lr, r8, #0x8000
-    asr lr, lr, #16
-    smlawb r12, r12, r7, r10
-    add r7, r5, r9, asr #1
-    ldr r10, [r0, #104]
-    asr r9, r12, #1
-    ldr r12, [r0, #88]
-    sub r11, r11, r9
-    add lr, r6, lr, lsl #3
-    smmulr r7, r7, r11
-    ldr r11, [r0, #120]
-    smmla r10, r12, r11, r10
-    ldr r12, [lr]
-    ldr r11, [lr, #4]
-    add lr, r9, r7, lsl #1
-    ldr r9, [r0, #116]
-    add r7, lr, #16384
-    smlawb r11, r11, r8, r12
-    asr r8, lr, #2
-    ldr r12, [r0, #108]
-    str lr, [r0, #64]
-    ssat lr, #16, r7, asr #15
-    strh lr, [r1], #2
-    ldr r7, [r0, #100]
-    add lr, r5, r11, asr #1
-    smmulr r11, lr, r10
-    ldr lr, [r0, #140]
-    ldr r10, [r0, #68]
-    smmla r12, r2, lr, r12
-    ldr lr, [r0, #84]
-    smmlar r3, r8, r10, r3
-    ldr r8, [r0, #132]
-    smmla r7, lr, r9, r7
-    add r10, r12, r11, lsl #1
-    ssat lr, #26, r10
-    smmla r7, r2, r8, r7
-    add r9, lr, #0x8000
-    ldr r12, [r0, #144]
-    ssat r7, #26, r7
-    asr r11, r9, #16
-    add r10, r7, #0x8000
-    add r8, r6, r11, lsl #3
-    asr r9, r10, #16
-    ldr r11, [r0, #148]
-    add r10, r6, r9, lsl #3
-    ldr r9, [r8, #4]
+    ldr lr, [r0, #104]
+    ssat r7, #27, r8, lsl #1
+    ldr r10, [r0, #88]
+    ssat r11, #27, r11, lsl #1
+    add r8, r7, #0x8000
+    ssat r12, #27, r12, lsl #1
+    smmla lr, r10, r9, lr
+    asr r10, r8, #16
+    add r9, r11, #0x8000
+    add r8, r6, r10, lsl #3
+    asr r10, r9, #16
+    add r9, r6, r10, lsl #3
+    ldr r10, [r8, #4]
     ldr r8, [r8]
-    smlawb r9, r9, lr, r8
-    ldr lr, [r10, #4]
-    ldr r8, [r10]
-    smlawb r10, lr, r7, r8
-    asr lr, r9, #1
-    sub r7, r12, lr
-    ldr r8, [sp]
-    add r9, r5, r10, asr #1
-    smmulr r12, r9, r7
-    add r10, lr, r12, lsl #1
-    str r10, [r0, #144]
+    smlawb r10, r10, r7, r8
+    add r7, r12, #0x8000
+    asr r8, r7, #16
+    ldr r7, [r9]
+    add r8, r6, r8, lsl #3
+    ldr r9, [r9, #4]
+    asr r10, r10, #1
+    smlawb r9, r9, r11, r7
+    ldr r11, [r8, #4]
+    ldr r7, [r0, #64]
+    ldr r8, [r8]
+    smlawb r11, r11, r12, r8
+    ldr r12, [r0, #140]
+    add r8, r5, r9, asr #1
+    sub r9, r7, r10
+    ldr r7, [r0, #76]
+    add r11, r5, r11, asr #1
+    smmulr r8, r8, r9
+    smmulr r9, r11, lr
+    ldr r11, [r0, #108]
+    smmla r11, r2, r12, r11
+    ldr lr, [r0, #116]
+    add r12, r10, r8, lsl #1
+    ldr r10, [r0, #100]
+    add r8, r11, r9, lsl #1
+    ldr r11, [r0, #84]
+    add r9, r12, r7
+    ldr r7, [r0, #68]
+    smmla r10, r11, lr, r10
+    ldr r11, [r0, #132]
+    ssat lr, #27, r8, lsl #1
+    str r12, [r0, #64]
+    ssat r8, #16, r9, asr #15
+    strh r8, [r1], #2
+    smmla r10, r2, r11, r10
+    asr r8, r12, #2
+    smmlar r3, r8, r7, r3
+    add r11, lr, #0x8000
+    ubfx r12, r9, #0, #15
+    str r12, [r0, #76]
+    ssat r10, #27, r10, lsl #1
+    ldr r8, [r0, #144]
+    add r7, r10, #0x8000
+    asr r9, r11, #16
+    asr r12, r7, #16
+    ldr r11, [r0, #156]
+    add r7, r6, r12, lsl #3
+    add r12, r6, r9, lsl #3
+    ldr r9, [r12]
+    ldr r12, [r12, #4]
+    smlawb r12, r12, lr, r9
+    ldr lr, [r7, #4]
+    ldr r9, [r7]
+    smlawb r7, lr, r10, r9
+    asr lr, r12, #1
+    sub r10, r8, lr
+    ldr r9, [r0, #148]
+    ldr r12, [sp]
+    add r8, r5, r7, asr #1
+    smmulr r7, r8, r10
+    add r8, lr, r7, lsl #1
+    str r8, [r0, #144]
+    add r10, r8, r11
+    asr lr, r8, #2
+    ubfx r7, r10, #0, #15
+    str r7, [r0, #156]
     add r0, r0, #160
-    add r9, r10, #16384
-    cmp r0, r8
-    asr r7, r10, #2
-    ssat lr, #16, r9, asr #15
-    strh lr, [r1], #2
-    smmlar r3, r7, r11, r3
+    smmlar r3, lr, r9, r3
+    ssat r11, #16, r10, asr #15
+    strh r11, [r1], #2
+    cmp r0, r12
     bne 1b
     mov r0, r3
     add sp, sp, #4
@@ -951,123 +963,129 @@ GruStackedFineGatesQ15:
     mov r5, #0x40000000
     .balign 8
     1:
-    ldr r7, [r0, #48]
-    ldr r8, [r0, #36]
-    ldr r9, [r0, #0]
-    ldr r10, [r0, #4]
+    ldr r7, [r0, #0]
+    ldr r8, [r0, #4]
+    ldr r9, [r0, #16]
+    ldr r10, [r0, #44]
     ldr r11, [r0, #32]
-    ldr r12, [r0, #20]
-    ldr lr, [r0, #16]
-    smmla r12, r10, r8, r12
-    smmla lr, r9, r11, lr
-    ldr r10, [r0, #24]
-    smmla lr, r2, r7, lr
-    ldr r8, [r0, #40]
-    ldr r9, [r0, #8]
-    ldr r11, [r0, #28]
-    ssat lr, #26, lr
-    ldr r7, [r0, #44]
-    smmla r10, r9, r8, r10
+    ldr r12, [r0, #12]
+    ldr lr, [r0, #48]
+    smmla r9, r7, r11, r9
+    ldr r7, [r0, #40]
+    smmla r9, r2, lr, r9
+    ldr r11, [r0, #8]
+    ldr lr, [r0, #24]
+    smmla lr, r11, r7, lr
+    ldr r11, [r0, #36]
+    ssat r9, #27, r9, lsl #1
+    ldr r7, [r0, #20]
+    smmla r7, r8, r11, r7
+    add r8, r9, #0x8000
+    asr r11, r8, #16
+    ldr r8, [r0, #28]
+    add r11, r6, r11, lsl #3
+    smmla r8, r12, r10, r8
+    ldr r12, [r0, #52]
+    ldr r10, [r0, #64]
+    smmla r7, r2, r12, r7
+    ldr r12, [r11, #4]
+    ldr r11, [r11]
+    smlawb r12, r12, r9, r11
+    ssat r7, #27, r7, lsl #1
+    add r9, r7, #0x8000
+    add r11, r5, r12, asr #1
+    ldr r12, [r0, #80]
+    smmulr r11, r11, lr
+    ldr lr, [r0, #112]
+    asr r9, r9, #16
+    add r9, r6, r9, lsl #3
+    add r8, r8, r11, lsl #1
+    ldr r11, [r0, #96]
+    smmla r11, r12, lr, r11
+    ldr r12, [r9, #4]
+    ssat lr, #27, r8, lsl #1
+    ldr r8, [r9]
     add r9, lr, #0x8000
-    asr r8, r9, #16
-    ldr r9, [r0, #12]
-    add r8, r6, r8, lsl #3
-    smmla r11, r9, r7, r11
-    ldr r9, [r0, #52]
-    ldr r7, [r8, #4]
-    ldr r8, [r8]
-    smmla r12, r2, r9, r12
-    smlawb r9, r7, lr, r8
-    ldr r7, [r0, #64]
-    ssat r12, #26, r12
-    add lr, r12, #0x8000
-    add r8, r5, r9, asr #1
-    ldr r9, [r0, #112]
-    smmulr r8, r8, r10
-    ldr r10, [r0, #96]
-    asr lr, lr, #16
-    add lr, r6, lr, lsl #3
-    add r11, r11, r8, lsl #1
-    ldr r8, [r0, #80]
-    ssat r11, #26, r11
-    smmla r10, r8, r9, r10
-    ldr r8, [r0, #128]
-    add r9, r11, #0x8000
-    smmla r10, r2, r8, r10
+    smlawb r12, r12, r7, r8
+    ldr r7, [r0, #128]
     asr r8, r9, #16
     add r9, r6, r8, lsl #3
-    ldr r8, [lr, #4]
-    ssat r10, #26, r10
-    ldr lr, [lr]
-    smlawb r8, r8, r12, lr
-    add r12, r10, #0x8000
-    asr lr, r12, #16
-    ldr r12, [r9, #4]
-    add lr, r6, lr, lsl #3
-    ldr r9, [r9]
-    smlawb r12, r12, r11, r9
-    add r11, r5, r8, asr #1
-    ldr r9, [lr]
-    ldr r8, [lr, #4]
-    asr lr, r12, #1
-    ldr r12, [r0, #120]
-    sub r7, r7, lr
-    smlawb r8, r8, r10, r9
-    ldr r10, [r0, #88]
-    ldr r9, [r0, #104]
-    smmulr r11, r11, r7
-    smmla r9, r10, r12, r9
-    ldr r7, [r0, #108]
-    ldr r10, [r0, #124]
-    add r12, r5, r8, asr #1
-    smmulr r8, r12, r9
-    add r12, lr, r11, lsl #1
-    ldr r9, [r0, #92]
-    str r12, [r0, #64]
-    ldr lr, [r0, #68]
-    add r11, r12, #16384
-    smmla r7, r9, r10, r7
-    asr r9, r12, #2
-    ldr r10, [r0, #84]
-    smmlar r3, r9, lr, r3
-    ldr r12, [r0, #116]
-    add r9, r7, r8, lsl #1
-    ssat lr, #26, r9
-    ldr r7, [r0, #100]
-    smmla r7, r10, r12, r7
-    ldr r8, [r0, #132]
-    add r9, lr, #0x8000
-    smmla r7, r2, r8, r7
-    asr r10, r9, #16
-    ssat r12, #16, r11, asr #15
-    strh r12, [r1], #2
-    ssat r7, #26, r7
-    ldr r8, [r0, #144]
-    add r9, r7, #0x8000
-    add r11, r6, r10, lsl #3
-    asr r12, r9, #16
-    ldr r10, [r0, #148]
-    add r9, r6, r12, lsl #3
-    ldr r12, [r11]
-    ldr r11, [r11, #4]
-    smlawb r11, r11, lr, r12
-    ldr lr, [r9, #4]
+    ldr r8, [r0, #76]
+    smmla r11, r2, r7, r11
+    add r7, r5, r12, asr #1
     ldr r12, [r9]
-    smlawb r9, lr, r7, r12
-    asr lr, r11, #1
-    sub r7, r8, lr
+    ldr r9, [r9, #4]
+    ssat r11, #27, r11, lsl #1
+    smlawb r9, r9, lr, r12
+    add lr, r11, #0x8000
+    asr r12, lr, #16
+    ldr lr, [r0, #68]
+    add r12, r6, r12, lsl #3
+    asr r9, r9, #1
+    sub r10, r10, r9
+    smmulr r7, r7, r10
+    ldr r10, [r12, #4]
+    ldr r12, [r12]
+    smlawb r10, r10, r11, r12
+    ldr r11, [r0, #120]
+    ldr r12, [r0, #88]
+    add r9, r9, r7, lsl #1
+    ldr r7, [r0, #104]
+    add r8, r9, r8
+    smmla r7, r12, r11, r7
+    ldr r12, [r0, #92]
+    ldr r11, [r0, #124]
+    add r10, r5, r10, asr #1
+    smmulr r10, r10, r7
+    ldr r7, [r0, #108]
+    smmla r7, r12, r11, r7
+    asr r12, r9, #2
+    ssat r11, #16, r8, asr #15
+    strh r11, [r1], #2
+    add r11, r7, r10, lsl #1
+    smmlar r3, r12, lr, r3
+    ldr r7, [r0, #132]
+    str r9, [r0, #64]
+    ldr r10, [r0, #84]
+    ldr r12, [r0, #100]
+    ldr lr, [r0, #116]
+    ssat r9, #27, r11, lsl #1
+    smmla r12, r10, lr, r12
+    add r11, r9, #0x8000
+    smmla r12, r2, r7, r12
+    asr r10, r11, #16
+    ubfx lr, r8, #0, #15
+    str lr, [r0, #76]
+    add r7, r6, r10, lsl #3
+    ldr r11, [r0, #144]
+    ssat r12, #27, r12, lsl #1
+    ldr r8, [r0, #156]
+    add lr, r12, #0x8000
+    ldr r10, [r7, #4]
+    asr lr, lr, #16
+    ldr r7, [r7]
+    add lr, r6, lr, lsl #3
+    smlawb r10, r10, r9, r7
+    ldr r9, [r0, #148]
+    ldr r7, [lr, #4]
+    asr r10, r10, #1
+    ldr lr, [lr]
+    sub r11, r11, r10
+    smlawb r7, r7, r12, lr
     ldr r12, [sp]
-    add r11, r5, r9, asr #1
-    smmulr r8, r11, r7
-    add r9, lr, r8, lsl #1
-    str r9, [r0, #144]
+    add lr, r5, r7, asr #1
+    smmulr r7, lr, r11
+    add lr, r10, r7, lsl #1
+    str lr, [r0, #144]
+    add r11, lr, r8
+    asr r10, lr, #2
+    ubfx r7, r11, #0, #15
+    smmlar r3, r10, r9, r3
+    str r7, [r0, #156]
     add r0, r0, #160
-    add r11, r9, #16384
-    asr r7, r9, #2
+    ssat r8, #16, r11, asr #15
+    strh r8, [r1], #2
     cmp r0, r12
-    ssat lr, #16, r11, asr #15
-    strh lr, [r1], #2
-    smmlar r3, r7, r10, r3
     bne 1b
     mov r0, r3
     add sp, sp, #4

@@ -46,15 +46,16 @@ int32_t CoarseCell(RecurrentLayerQ15::Unit& unit, const int32_t (&z)[4], int cel
 // A cell of 63 bits loses nothing from sample to sample, however close to 1 its forget gate is:
 //   c' = c - (1 - f) c + i g
 int32_t FineCell(RecurrentLayerQ15::Unit& unit, const int32_t (&z)[4], int cell_frac_bits) {
-  const auto sigmoid_q29 = [](int32_t pre) { return (1 << 28) + (FineTanhQ31(pre) >> 3); };
-  const int32_t minus_leak_q31 = (FineTanhQ31(z[1]) >> 1) - (1 << 30);
-  const int32_t candidate = FineTanhQ31(z[2]) >> (29 - cell_frac_bits);
+  const auto tanh_q31 = [](int32_t pre) { return FineTanhQ31(ShiftLeft(pre, 1)); };
+  const auto sigmoid_q29 = [&](int32_t pre) { return (1 << 28) + (tanh_q31(pre) >> 3); };
+  const int32_t minus_leak_q31 = (tanh_q31(z[1]) >> 1) - (1 << 30);
+  const int32_t candidate = tanh_q31(z[2]) >> (29 - cell_frac_bits);
   const int32_t before = unit.state;  // one bit less than the cell's format
   int64_t cell = static_cast<int64_t>(uint64_t{static_cast<uint32_t>(before)} << 32 | unit.state_low);
   cell += int64_t{ShiftLeft(before, 1)} * minus_leak_q31 + int64_t{sigmoid_q29(z[0])} * candidate;
   unit.state = Ssat<31>(static_cast<int32_t>(cell >> 32));
   unit.state_low = static_cast<uint32_t>(cell);
-  return Smmulr(sigmoid_q29(z[3]), FineTanhQ31(unit.state >> (cell_frac_bits - 23)));
+  return Smmulr(sigmoid_q29(z[3]), FineTanhQ31(unit.state >> (cell_frac_bits - 24)));
 }
 
 }  // namespace
@@ -68,7 +69,7 @@ int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
       z[gate] = Smmla(x, unit->input[gate], Smmla(unit->sum[gate], unit->scale[gate], unit->bias[gate]));
     }
     const int32_t state = (layer.fine ? FineCell : CoarseCell)(*unit, z, layer.cell_frac_bits);
-    *hidden++ = static_cast<int16_t>(Ssat<16>((state + (1 << 12)) >> 13));
+    *hidden++ = RoundState<13>(*unit, layer.fine, state);
     head = Smmlar(state, unit->head, head);
   }
   return head;

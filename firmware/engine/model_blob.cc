@@ -8,7 +8,7 @@ namespace {
 
 constexpr char kMagic[4] = {'P', 'E', 'D', 'L'};
 constexpr uint16_t kVersion = 2;
-constexpr uint16_t kSectionCount = 8;  // and one more each with kInt8Weights and kLowWeights
+constexpr uint16_t kSectionCount = 8;  // one more with kInt8Weights, two with kLowWeights
 
 struct BlobHeader {
   char magic[4];
@@ -100,7 +100,7 @@ const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
   if (view.description == nullptr || !DescriptionIsSane(*view.description)) return "description is not valid";
   const ModelDescription& description = *view.description;
   const bool has_low_weights = description.flags & kLowWeights, has_int8_weights = description.flags & kInt8Weights;
-  if (header.section_count != kSectionCount + has_low_weights + has_int8_weights) return "has the wrong sections";
+  if (header.section_count != kSectionCount + has_int8_weights + 2 * has_low_weights) return "has the wrong sections";
   const size_t hidden = description.hidden_size;
   const size_t units = description.layer_count * hidden;
   size_t weights = 0;
@@ -119,7 +119,10 @@ const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
   view.head_weights = reader.Take<int32_t>("HEAD", hidden);
   view.self_test_input = reader.Take<int32_t>("TSTI", description.self_test_frames);
   view.self_test_output = reader.Take<int32_t>("TSTO", description.self_test_frames);
-  if (has_low_weights) view.low_weights = reader.Take<int16_t>("RECL", weights);
+  if (has_low_weights) {
+    view.low_weights = reader.Take<int16_t>("RECL", weights);
+    view.low_bias = reader.Take<int32_t>("BIAL", units * kMaxGates);
+  }
   if (reader.failed() || !reader.AtEnd()) return "shapes do not match the description";
   *model = view;
   return nullptr;

@@ -74,8 +74,10 @@ struct ModelView {
   const int32_t* head_weights = nullptr;       // [hidden], Q(head_frac_bits)
   const int32_t* self_test_input = nullptr;    // [self_test_frames], Q31
   const int32_t* self_test_output = nullptr;   // [self_test_frames], Q31: knobs at their defaults, from zero state
-  // What rounding to int16 took from each recurrent weight, in 1/65536 of its last place: for the float engine only.
-  const int16_t* low_weights = nullptr;  // as recurrent_weights, or nullptr
+  // For the float engine only, or nullptr: what rounding to int16 took from each recurrent weight, in 1/4096 of its
+  // last place, and what the bias does to make up for it, with the other sign.
+  const int16_t* low_weights = nullptr;  // as recurrent_weights
+  const int32_t* low_bias = nullptr;     // as bias
 };
 
 // The int16 form of every recurrent weight, to `destination` and in the order of the view: what the engines compute

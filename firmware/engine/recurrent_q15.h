@@ -36,7 +36,7 @@ struct RecurrentLayerQ15 {
     int32_t state;             // LSTM: cell state, Q(cell_frac_bits); GRU: hidden state, Q30
     int32_t head;              // weight of the head, Q(head_frac_bits)
     uint32_t state_low;        // fine LSTM: the cell state's 32 lower bits, `state` has one bit less than above
-    int32_t unused;            // keeps the words of two units in the same bank of the memory
+    int32_t left;              // fine: what rounding the hidden state to Q15 left, for the next sample to take
   };
   using GatesKernel = int32_t(RecurrentLayerQ15* layer, int32_t x, int32_t head);
 
@@ -60,7 +60,8 @@ struct RecurrentLayerQ15 {
 static_assert(sizeof(RecurrentLayerQ15::Unit) == 80, "generate_kernels.py counts on it");
 static_assert(offsetof(RecurrentLayerQ15::Unit, bias) == 16 && offsetof(RecurrentLayerQ15::Unit, scale) == 32 &&
                   offsetof(RecurrentLayerQ15::Unit, input) == 48 && offsetof(RecurrentLayerQ15::Unit, state) == 64 &&
-                  offsetof(RecurrentLayerQ15::Unit, head) == 68 && offsetof(RecurrentLayerQ15::Unit, state_low) == 72,
+                  offsetof(RecurrentLayerQ15::Unit, head) == 68 && offsetof(RecurrentLayerQ15::Unit, state_low) == 72 &&
+                  offsetof(RecurrentLayerQ15::Unit, left) == 76,
               "generate_kernels.py counts on it");
 static_assert(offsetof(RecurrentLayerQ15, quad_count) == 16 && offsetof(RecurrentLayerQ15, hidden) == 20 &&
                   offsetof(RecurrentLayerQ15, tables) == 24,
@@ -83,6 +84,15 @@ inline int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
 }
 
 #else
+
+// A hidden state of `kBits` more bits than Q15. A fine layer gives what it rounds off to the next sample (first-order
+// noise shaping): the error goes to high frequencies, which slow cells do not hear.
+template <int kBits>
+inline int16_t RoundState(RecurrentLayerQ15::Unit& unit, bool fine, int32_t state) {
+  const int32_t sum = state + (fine ? unit.left : 1 << (kBits - 1));
+  unit.left = sum & ((1 << kBits) - 1);
+  return static_cast<int16_t>(Ssat<16>(sum >> kBits));
+}
 
 int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);
 int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);

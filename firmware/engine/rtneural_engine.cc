@@ -34,14 +34,15 @@ struct FloatWeights {
       for (int row = 0; row < rows; ++row) {
         for (int source = 0; source < description.hidden_size; ++source) {
           const int index = WeightIndex(unit, row, source, rows, quads);
-          const double low = model.low_weights ? model.low_weights[index] / 65536.0 : 0.0;
+          const double low = model.low_weights ? model.low_weights[index] / 4096.0 : 0.0;
           const double weight = (weights[index] + low) * model.scale[unit * kMaxGates + row];
           recurrent[source][row * size + unit] = float(std::ldexp(weight, -17 - frac_bits(row)));
         }
       }
       for (int column = 0; column < kMaxGates; ++column) {
         const int index = unit * kMaxGates + column;
-        bias[column * size + unit] = std::ldexp(float(model.bias[index]), -frac_bits(column));
+        const double low = model.low_bias ? model.low_bias[index] : 0.0;
+        bias[column * size + unit] = float(std::ldexp(model.bias[index] + low, -frac_bits(column)));
         if (!lstm && column == 2) continue;  // n from the state, which the inputs have no share of
         const int gate = lstm ? column : std::min(column, 2);
         for (int source = 0; source < input_count; ++source) {

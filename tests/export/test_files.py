@@ -36,14 +36,14 @@ def test_tables_in_the_firmware_are_current():
 def test_blob_has_the_documented_layout(quantized, self_test):
     contents = blob.to_bytes(quantized, self_test, low_weights=True)
     magic, version, section_count, total, crc = struct.unpack_from("<4sHHII", contents)
-    assert (magic, version, section_count, total) == (b"PEDL", blob.VERSION, 9, len(contents))
+    assert (magic, version, section_count, total) == (b"PEDL", blob.VERSION, 10, len(contents))
     assert crc == zlib.crc32(contents[16:])
     sections, offset = {}, 16
     while offset < len(contents):
         tag, size = struct.unpack_from("<4sI", contents, offset)
         sections[tag.decode()] = contents[offset + 8 : offset + 8 + size]
         offset += 8 + (size + 7) // 8 * 8
-    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "TSTI", "TSTO", "RECL"]
+    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "TSTI", "TSTO", "RECL", "BIAL"]
     assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
     assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
     described = blob.read_description(sections["DESC"])
