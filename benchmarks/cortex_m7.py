@@ -11,8 +11,11 @@ of any capture, their sound is not the point. Writes build/bench/cortex_m7.json:
 cycles (a sample), budget (share of the cycles that a sample has), bytes (of the parameters as the engine keeps them),
 snr_db and esr.
 
-RTNeural's rows appear where its submodule is. The firmware has its STL back end in the sizes 8, 16, 20, 32, 40 and 64,
-and runs a model in the smallest that holds it: gru-10 costs what gru-16 does, lstm-48 what lstm-64 does.
+RTNeural's rows appear where its submodule is: of its STL back end, as in the firmware that is played, and from two more
+images of its Eigen back end, with its own activations and with cheaper ones (firmware/engine/fast_maths.h). The images
+of Eigen have the compiler flags that are fastest for it (firmware/platform/builder/main.py). A last table holds the
+fixed engine against the fastest of these rows. The firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and
+runs a model in the smallest that holds it: gru-10 costs what gru-16 does, lstm-48 what lstm-64 does.
 """
 
 import functools
@@ -29,7 +32,7 @@ from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, budget, largest_hidde
 from export.cortex_m7 import estimate
 from export.daisy import signal_to_noise_db
 from export.quantize import QuantizedModel, quantize
-from hardware.firmware_build import build
+from hardware.firmware_build import RTNEURAL, build
 from hardware.instruction_trace import TracedPedal
 from hardware.protocol import Engine
 from training import model_file
@@ -41,7 +44,13 @@ from training.recurrent import RecurrentNetwork
 MODELS = "lstm-8 lstm-16 lstm-20 lstm-32 lstm-40 lstm-48 lstm-64 gru-10 gru-20 gru-40".split()  # noqa: SIM905
 FIT_SIZES = (1, 6, 8, 13, 20, 32, 40, 45, 64)
 RTNEURAL_SIZES = (8, 16, 20, 32, 40, 64)
-ENGINE_NAMES = {Engine.FIXED: "fixed", Engine.RTNEURAL: "rtneural-stl"}
+FIRST_IMAGE = "emulator"
+ROW_NAMES = {
+    FIRST_IMAGE: {Engine.FIXED: "fixed", Engine.RTNEURAL: "rtneural-stl"},
+    "emulator_eigen": {Engine.RTNEURAL: "rtneural-eigen"},
+    "emulator_eigen_fast": {Engine.RTNEURAL: "rtneural-eigen-fast"},
+}
+"""What is measured in which image. Each has one back end of RTNeural; the fixed engine is the same in all."""
 ENGINE_FUNCTIONS = {
     Engine.FIXED: "oddity::FixedEngine::Process",
     Engine.RTNEURAL: "oddity::RtneuralEngine::Process",
@@ -53,7 +62,7 @@ PLAYED_FRAMES = 4800
 TRAINING_SECONDS_OF_AUDIO = 10
 TRAINING_STEPS = 64
 OUT = Path("build/bench")
-ROW = "{model:8} {engine:12} {instructions:12,} {cycles:9,} {budget:7.1%} {bytes:8,} {snr_db:7.1f} {esr:9.1e}"
+ROW = "{model:8} {engine:19} {instructions:12,} {cycles:9,} {budget:7.1%} {bytes:8,} {snr_db:7.1f} {esr:9.1e}"
 
 
 @functools.cache
@@ -118,18 +127,18 @@ def parameter_bytes(engine: Engine, model: Model, quantized: QuantizedModel) -> 
     return 4 * sum(weights.numel() for weights in RecurrentNetwork(model.architecture, size).parameters())
 
 
-def measure(pedal: TracedPedal, name: str, audio: np.ndarray) -> list[dict]:
-    """One row for each engine of the pedal."""
+def measure(pedal: TracedPedal, row_names: dict[Engine, str], name: str, audio: np.ndarray) -> list[dict]:
+    """One row for each of the engines `row_names` that the pedal has."""
     model = trained_model(name)
     quantized = upload(pedal, model, audio)
     rows = []
-    for engine in sorted(pedal.hello().engines):
+    for engine in sorted(pedal.hello().engines & row_names.keys()):
         instructions, cycles = cost(pedal, engine, audio)
         snr_db = accuracy_db(pedal, engine, model, audio)
         rows.append(
             {
                 "model": name,
-                "engine": ENGINE_NAMES[engine],
+                "engine": row_names[engine],
                 "instructions": instructions,
                 "cycles": cycles,
                 "budget": round(cycles / CYCLES_PER_SAMPLE, 4),
@@ -159,18 +168,36 @@ def fit(pedal: TracedPedal, unit: str, audio: np.ndarray) -> tuple[np.ndarray, b
     return coefficients, agrees
 
 
+def print_ratios(rows: list[dict]) -> None:
+    """Of each LSTM, the cycles of RTNeural's fastest row by those of the fixed engine."""
+    if not RTNEURAL.is_file():
+        print("no rows of rtneural: git submodule update --init fetches it")
+        return
+    for name in MODELS:
+        cycles = {row["engine"]: row["cycles"] for row in rows if row["model"] == name}
+        fixed = cycles.pop("fixed")
+        fastest = min(cycles, key=lambda engine: cycles[engine])
+        if name.startswith("lstm"):
+            padded = "" if int(name.removeprefix("lstm-")) in RTNEURAL_SIZES else ", in a larger network"
+            print(f"{name}: {fastest} takes {cycles[fastest] / fixed:.2f} times the cycles of fixed{padded}")
+
+
 def main() -> None:
     torch.set_num_threads(1)
     audio = guitar(1.0, seed=5)
     audio = audio[int(np.argmax(np.abs(audio) > 0.05)) :]  # from the first note on
-    print("model    engine       instructions    cycles  budget    bytes  SNR dB       ESR")
-    with TracedPedal(build("emulator")) as pedal:
-        rows = [row for name in MODELS for row in measure(pedal, name, audio)]
-        if len(rows) == len(MODELS):
-            print("no rows of rtneural: git submodule update --init fetches it")
-        OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
-        fits = {unit: fit(pedal, unit, audio) for unit in ("lstm", "gru")}
+    print("model    engine              instructions    cycles  budget    bytes  SNR dB       ESR")
+    rows = []
+    for image, row_names in ROW_NAMES.items() if RTNEURAL.is_file() else [(FIRST_IMAGE, ROW_NAMES[FIRST_IMAGE])]:
+        with TracedPedal(build(image)) as pedal:
+            for name in MODELS:
+                rows += measure(pedal, row_names, name, audio)
+            if image == FIRST_IMAGE:
+                fits = {unit: fit(pedal, unit, audio) for unit in ("lstm", "gru")}
+    rows.sort(key=lambda row: MODELS.index(row["model"]))
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print_ratios(rows)
     for engine in dict.fromkeys(row["engine"] for row in rows):
         share = [row["instructions"] / row["cycles"] for row in rows if row["engine"] == engine]
         print(f"{engine}: {min(share):.2f} to {max(share):.2f} instructions a cycle")

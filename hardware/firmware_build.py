@@ -9,7 +9,13 @@ from pathlib import Path
 from training.errors import InputError
 
 REPOSITORY = Path(__file__).parent.parent
-PROGRAMS = {"native": "program", "emulator": "firmware.elf", "daisy": "firmware.bin"}
+PROGRAMS = {
+    "native": "program",
+    "emulator": "firmware.elf",
+    "emulator_eigen": "firmware.elf",
+    "emulator_eigen_fast": "firmware.elf",
+    "daisy": "firmware.bin",
+}
 RTNEURAL = REPOSITORY / "firmware" / "lib" / "RTNeural" / "RTNeural" / "RTNeural.h"
 
 

@@ -65,7 +65,7 @@ struct FloatWeights {
 
 // RTNeural's LSTM takes i, f, c, o: torch's order.
 template <int kInputs, int kSize>
-void SetWeights(RTNeural::LSTMLayerT<float, kInputs, kSize>& layer, FloatWeights& weights) {
+void SetWeights(LstmLayer<kInputs, kSize>& layer, FloatWeights& weights) {
   layer.setWVals(weights.input);
   layer.setUVals(weights.recurrent);
   layer.setBVals(weights.bias);
@@ -73,7 +73,7 @@ void SetWeights(RTNeural::LSTMLayerT<float, kInputs, kSize>& layer, FloatWeights
 
 // RTNeural's GRU takes z, r, h and two biases, from the input and from the state; torch's order is r, z, n.
 template <int kInputs, int kSize>
-void SetWeights(RTNeural::GRULayerT<float, kInputs, kSize>& layer, FloatWeights& weights) {
+void SetWeights(GruLayer<kInputs, kSize>& layer, FloatWeights& weights) {
   const auto swap_gates = [](Matrix& matrix) {
     for (auto& row : matrix) std::swap_ranges(row.begin(), row.begin() + kSize, row.begin() + kSize);
   };
@@ -144,7 +144,7 @@ bool RtneuralEngine::Process(const int32_t* in, int32_t* out, size_t size) {
         if constexpr (std::is_same_v<Network, std::monostate>) {
           return false;
         } else {
-          alignas(RTNEURAL_DEFAULT_ALIGNMENT) float inputs[Network::kInputs] = {};
+          alignas(RTNEURAL_DEFAULT_ALIGNMENT) FloatVector<Network::kInputs> inputs;
           for (int knob = 1; knob < Network::kInputs; ++knob) inputs[knob] = knobs_[knob - 1];
           bool finite = true;
           for (size_t sample = 0; sample < size; ++sample) {

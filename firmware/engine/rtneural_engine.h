@@ -11,9 +11,32 @@
 #include "RTNeural/config.h"
 #include "RTNeural/Model.h"
 // clang-format on
+#if defined(ODDITY_FAST_MATHS)
+#include "engine/fast_maths.h"
+#endif
 #include "engine/model_view.h"
 
 namespace oddity {
+
+#if defined(ODDITY_FAST_MATHS)
+using Maths = FastMaths;
+#else
+using Maths = RTNeural::DefaultMathsProvider;
+#endif
+
+// What a layer's forward() takes.
+#if RTNEURAL_USE_EIGEN
+template <int kSize>
+using FloatVector = Eigen::Matrix<float, kSize, 1>;
+#else
+template <int kSize>
+using FloatVector = float[kSize];
+#endif
+
+template <int kInputs, int kHiddenSize>
+using LstmLayer = RTNeural::LSTMLayerT<float, kInputs, kHiddenSize, RTNeural::SampleRateCorrectionMode::None, Maths>;
+template <int kInputs, int kHiddenSize>
+using GruLayer = RTNeural::GRULayerT<float, kInputs, kHiddenSize, RTNeural::SampleRateCorrectionMode::None, Maths>;
 
 // A model runs in the smallest network that holds it; the units and inputs left over have zero weights, which leaves
 // the result the same.
@@ -26,9 +49,9 @@ struct FloatNetwork {
 };
 
 template <int kInputs, int kHiddenSize>
-using FloatLstm = FloatNetwork<RTNeural::LSTMLayerT<float, kInputs, kHiddenSize>>;
+using FloatLstm = FloatNetwork<LstmLayer<kInputs, kHiddenSize>>;
 template <int kInputs, int kHiddenSize>
-using FloatGru = FloatNetwork<RTNeural::GRULayerT<float, kInputs, kHiddenSize>>;
+using FloatGru = FloatNetwork<GruLayer<kInputs, kHiddenSize>>;
 
 class RtneuralEngine {
  public:
