@@ -1,68 +1,94 @@
 """What every engine costs on a Cortex-M7 and how exact it is, by model: `python benchmarks/cortex_m7.py`.
 
-The firmware runs in the emulator. Of each engine and model one block is traced in steady state, after
-10 ms of guitar, from the first instruction of the engine's Process to its return: the model alone, without the levels,
-ramps and bypass of the effect around it (they cost the same for every model) and without the audio driver. The
-instructions are counted; the cycles are an estimate (export/cortex_m7/pipeline.py has its rules and what it leaves
-out). SNR and ESR compare 0.1 s that the emulated pedal plays with the float64 model, which PyTorch computes.
+The firmware runs in the emulator. Of each engine and model some samples are traced in steady state, after 10 ms of
+guitar, from the first instruction of the engine's Process to its return: the model alone, without the levels, ramps and
+bypass of the effect around it (they cost the same for every model) and without the audio driver. The instructions are
+counted; the cycles are an estimate (export/cortex_m7/pipeline.py has its rules and what it leaves out). SNR and ESR
+compare 0.1 s that the emulated pedal plays with the float64 model, which PyTorch computes.
 
 The models are trained here for some seconds each, once, and kept in build/bench/models: their weights are like those
-of any capture, their sound is not the point. Writes build/bench/cortex_m7.json: rows of model, engine, instructions and
-cycles (a sample), budget (share of the cycles that a sample has), bytes (of the parameters as the engine keeps them),
-snr_db and esr.
+of any capture, their sound is not the point. The one whose weights are stored in int8 is trained for two minutes: its
+error is judged against its amp. Models that others have made are played where ../shared/data is, with the gates that
+`pedal export` chooses.
+
+Writes build/bench/cortex_m7.json: rows of model, engine, instructions and cycles (a sample, in the spans of 16 in which
+the effect calls an engine), block_overhead (cycles a call), budget (share of the cycles that a sample has), bytes (of
+the parameters as they are stored), snr_db and esr; that of int8 also esr_amp and float_esr_amp, on guitar that training
+has not heard.
 
 RTNeural's rows appear where its submodule is: of its STL back end, as in the firmware that is played, and from two more
-images of its Eigen back end, with its own activations and with cheaper ones (firmware/engine/fast_maths.h). The images
-of Eigen have the compiler flags that are fastest for it (firmware/platform/builder/main.py). A last table holds the
-fixed engine against the fastest of these rows. The firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and
-runs a model in the smallest that holds it: gru-10 costs what gru-16 does, lstm-48 what lstm-64 does.
+images of its Eigen back end, with its own activations and with cheaper ones (firmware/engine/fast_maths.h). All
+engines are compiled with the same flags. A last table holds the fixed engine against the fastest of these rows. The
+firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and runs a model in the smallest that holds it: gru-10 costs
+what gru-16 does, lstm-48 what lstm-64 does.
 """
 
 import functools
 import json
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from training_recipe import AMPS, guitar, oversampled
+from training_recipe import AMPS, SAMPLE_RATE_HZ, TEST_SECONDS, di, guitar, oversampled
 
-from export import blob, fixed_point
-from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, budget, largest_hidden_size
+from export import blob, daisy, fixed_point
+from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Work, budget, largest, work
 from export.cortex_m7 import estimate
 from export.daisy import signal_to_noise_db
-from export.quantize import QuantizedModel, quantize
-from hardware.firmware_build import RTNEURAL, build
+from export.quantize import QuantizedModel, quantize, with_int8_weights
+from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.instruction_trace import TracedPedal
 from hardware.protocol import Engine
-from training import model_file
+from hardware.verify import error_to_signal
+from training import foreign, model_file
 from training.capture import Capture, Pair
+from training.errors import InputError
 from training.loop import Trainer, TrainingConfig
 from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
-MODELS = "lstm-8 lstm-16 lstm-20 lstm-32 lstm-40 lstm-48 lstm-64 gru-10 gru-20 gru-40".split()  # noqa: SIM905
-FIT_SIZES = (1, 6, 8, 13, 20, 32, 40, 45, 64)
+MODELS = (
+    *("lstm-8", "lstm-16", "lstm-20", "lstm-32", "lstm-40", "lstm-48", "lstm-64", "lstm-2x24"),
+    *("gru-10", "gru-20", "gru-40", "gru-2x16"),
+)
+FINE_TOO = ("lstm-20", "lstm-40", "gru-10")
+"""Models that are measured with fine gates as well, needed or not."""
+INT8_MODEL, INT8_STEPS = "lstm-40", 1504
+OTHERS = REPOSITORY.parent / "shared" / "data" / "models"
+FIT_SHAPES = [(size, 1) for size in (1, 6, 8, 13, 20, 32, 40, 45, 64)] + [(5, 2), (16, 2), (28, 2)]
 RTNEURAL_SIZES = (8, 16, 20, 32, 40, 64)
 FIRST_IMAGE = "emulator"
-ROW_NAMES = {
-    FIRST_IMAGE: {Engine.FIXED: "fixed", Engine.RTNEURAL: "rtneural-stl"},
-    "emulator_eigen": {Engine.RTNEURAL: "rtneural-eigen"},
-    "emulator_eigen_fast": {Engine.RTNEURAL: "rtneural-eigen-fast"},
+RTNEURAL_ROWS = {
+    FIRST_IMAGE: "rtneural-stl",
+    "emulator_eigen": "rtneural-eigen",
+    "emulator_eigen_fast": "rtneural-eigen-fast",
 }
-"""What is measured in which image. Each has one back end of RTNeural; the fixed engine is the same in all."""
+"""By image: each has one back end of RTNeural; the fixed engine is the same in all, and measured in the first."""
 ENGINE_FUNCTIONS = {
     Engine.FIXED: "oddity::FixedEngine::Process",
     Engine.RTNEURAL: "oddity::RtneuralEngine::Process",
 }
-TRACED_FRAMES = {Engine.FIXED: 16, Engine.RTNEURAL: 2}
-"""The effect hands an engine 16 frames at a time. RTNeural has no cost a block, and traces ten times as long."""
+SPAN_FRAMES = 16
 WARM_UP_FRAMES = 480
 PLAYED_FRAMES = 4800
 TRAINING_SECONDS_OF_AUDIO = 10
 TRAINING_STEPS = 64
 OUT = Path("build/bench")
-ROW = "{model:8} {engine:19} {instructions:12,} {cycles:9,} {budget:7.1%} {bytes:8,} {snr_db:7.1f} {esr:9.1e}"
+HEAD = "model                 engine              instructions    cycles  budget    bytes  SNR dB       ESR"
+ROW = "{model:21} {engine:19} {instructions:12,} {cycles:9,} {budget:7.1%} {bytes:8,} {snr_db:7.1f} {esr:9.1e}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of the fixed engine: a model and a way to quantize it. `amp_errors`: more of its row."""
+
+    name: str
+    engine: str
+    model: Model
+    quantized: QuantizedModel
+    amp_errors: dict[str, float]
 
 
 @functools.cache
@@ -73,99 +99,147 @@ def capture() -> Capture:
     return Capture((Pair("crunch", dry.astype(np.float32), wet.astype(np.float32)),))
 
 
+def kept(name: str) -> Path:
+    path = OUT / "models" / f"{name}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def trained_model(name: str) -> Model:
     """The model `name` ("lstm-40") after a short training on a crunchy amp; from build/bench/models if it is there."""
-    path = OUT / "models" / f"{name}.pt"
-    if path.is_file():
-        return model_file.load(path)
-    trainer = Trainer(capture(), TrainingConfig(model=name, steps=TRAINING_STEPS), torch.device("cpu"))
-    while trainer.step < TRAINING_STEPS:
-        trainer.train_on_draw()
-    model = as_model(trainer.network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    model_file.save(path, model)
-    return model
+    path = kept(name)
+    if not path.is_file():
+        trainer = Trainer(capture(), TrainingConfig(model=name, steps=TRAINING_STEPS), torch.device("cpu"))
+        while trainer.step < TRAINING_STEPS:
+            trainer.train_on_draw()
+        model_file.save(path, as_model(trainer.network))
+    return model_file.load(path)
 
 
 def as_model(network: RecurrentNetwork) -> Model:
-    config = {"hidden_size": network.hidden_size, "knob_count": 0}
-    return Model(network.name, network.unit, config, network.eval())
+    return Model(network.name, network.unit, network.config, network.eval())
 
 
-def upload(pedal: TracedPedal, model: Model, audio: np.ndarray) -> QuantizedModel:
-    quantized = quantize(model, audio)
+def fine_tuned_case(audio: np.ndarray) -> Case:
+    """INT8_MODEL of crunch, trained, then fine-tuned with int8 weights; beside the float model that it was before."""
+    dry = di()
+    wet = oversampled(AMPS["crunch"], dry)
+    test = len(dry) - TEST_SECONDS * SAMPLE_RATE_HZ
+    paths = kept(f"{INT8_MODEL}-float"), kept(f"{INT8_MODEL}-int8")
+    if not all(path.is_file() for path in paths):
+        config = TrainingConfig(model=INT8_MODEL, steps=INT8_STEPS, quantize="int8")
+        trainer = Trainer(Capture((Pair("crunch", dry[:test], wet[:test]),)), config, torch.device("cpu"))
+        while not trainer.finished:
+            trainer.train_on_draw()
+            if trainer.validation_due:
+                trainer.validate()
+            if trainer.fine_tuning_due:
+                model_file.save(paths[0], as_model(trainer.best_network()))
+                trainer.start_fine_tuning()
+        model_file.save(paths[1], as_model(trainer.best_network()))
+    before, model = (model_file.load(path) for path in paths)
+    quantized = with_int8_weights(quantize(model, audio), model)
+    played = fixed_point.to_q31(dry[test:])
+    output = fixed_point.from_q31(fixed_point.run(quantized, played))
+    errors = {
+        "esr_amp": error_to_signal(wet[test:], output),
+        "float_esr_amp": error_to_signal(wet[test:], before.render(fixed_point.from_q31(played))),
+    }
+    return Case(INT8_MODEL, "fixed-int8", model, quantized, errors)
+
+
+def cases(audio: np.ndarray) -> list[Case]:
+    found = []
+    for name in MODELS:
+        model = trained_model(name)
+        quantized = quantize(model, audio)
+        found.append(Case(name, "fixed", model, quantized, {}))
+        if name in FINE_TOO:
+            found.append(Case(name, "fixed-fine", model, replace(quantized, fine=True), {}))
+        if name == INT8_MODEL:
+            found.append(fine_tuned_case(audio))
+    for path in sorted(OTHERS.iterdir()) if OTHERS.is_dir() else []:
+        try:
+            model = replace(foreign.read(path), sample_rate_hz=daisy.SAMPLE_RATE_HZ)
+        except InputError:
+            continue  # a WaveNet, or one that is wrong on purpose
+        quantized = daisy.prepare(model, weights="int16").quantized
+        found.append(Case(path.stem[:21], "fixed-fine" if quantized.fine else "fixed", model, quantized, {}))
+    return found
+
+
+def upload(pedal: TracedPedal, quantized: QuantizedModel, audio: np.ndarray) -> None:
     pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, audio), low_weights=True))
-    return quantized
 
 
-def cost(pedal: TracedPedal, engine: Engine, audio: np.ndarray) -> tuple[int, int]:
-    """Instructions and estimated cycles a sample of the model in slot 0."""
+def cost(pedal: TracedPedal, engine: Engine, audio: np.ndarray) -> dict[str, int]:
+    """Instructions and estimated cycles a sample of the model in slot 0, and cycles a call."""
     samples = fixed_point.to_q31(audio) >> 8
     pedal.select(0, engine)
     pedal.reset()
     pedal.process(samples[:WARM_UP_FRAMES])
-    frames = TRACED_FRAMES[engine]
-    steps = pedal.trace(ENGINE_FUNCTIONS[engine], samples[WARM_UP_FRAMES : WARM_UP_FRAMES + frames])
-    return round(len(steps) / frames), round(estimate(steps) / frames)
+
+    def traced(frames: int) -> np.ndarray:
+        steps = pedal.trace(ENGINE_FUNCTIONS[engine], samples[WARM_UP_FRAMES : WARM_UP_FRAMES + frames])
+        return np.array([len(steps), estimate(steps)])
+
+    fewer, more = traced(1), traced(3)
+    per_sample = (more - fewer) / 2
+    overhead = fewer - per_sample
+    instructions, cycles = np.rint(per_sample + overhead / SPAN_FRAMES).astype(int)
+    return {"instructions": int(instructions), "cycles": int(cycles), "block_overhead": max(int(overhead[1]), 0)}
 
 
-def accuracy_db(pedal: TracedPedal, engine: Engine, model: Model, audio: np.ndarray) -> float:
-    """SNR of the pedal, dB, against the float64 model on the very samples that it was sent."""
+def row_of(pedal: TracedPedal, engine: Engine, case: Case, label: str, stored_bytes: int, audio: np.ndarray) -> dict:
+    """The row `label` of the model in slot 0, which is `case`'s."""
+    costs = cost(pedal, engine, audio)
     sent = fixed_point.to_q31(audio[:PLAYED_FRAMES]) >> 8
     pedal.select(0, engine)
     pedal.reset()
-    reference = np.clip(model.render(sent * 2.0**-23, dtype=np.float64), -1.0, 1.0)
-    return signal_to_noise_db(reference, pedal.process(sent) * 2.0**-23)
+    reference = np.clip(case.model.render(sent * 2.0**-23, dtype=np.float64), -1.0, 1.0)
+    snr_db = signal_to_noise_db(reference, pedal.process(sent) * 2.0**-23)
+    row = {
+        "model": case.name,
+        "engine": label,
+        **costs,
+        "budget": round(costs["cycles"] / CYCLES_PER_SAMPLE, 4),
+        "bytes": stored_bytes,
+        "snr_db": round(snr_db, 1),
+        "esr": float(f"{10 ** (-snr_db / 10):.3g}"),
+    }
+    print(ROW.format(**row), flush=True)
+    return row
 
 
-def parameter_bytes(engine: Engine, model: Model, quantized: QuantizedModel) -> int:
-    """Of the parameters as the engine keeps them; RTNeural's are padded to the network that it has."""
-    if engine == Engine.FIXED:
-        arrays = ("bias", "scale", "input_weights", "recurrent_weights", "head_weights")
-        return sum(getattr(quantized, name).nbytes for name in arrays)
-    size = next(size for size in RTNEURAL_SIZES if size >= quantized.hidden_size)
+def fixed_bytes(quantized: QuantizedModel) -> int:
+    recurrent = ("recurrent_weights",) if quantized.weight_bits == 16 else ("int8_weights", "int8_steps")
+    return sum(
+        getattr(quantized, name).nbytes for name in ("bias", "scale", "input_weights", "head_weights", *recurrent)
+    )
+
+
+def rtneural_bytes(model: Model) -> int:
+    """Padded to the network that the firmware has."""
+    size = next(size for size in RTNEURAL_SIZES if size >= model.network.hidden_size)
     return 4 * sum(weights.numel() for weights in RecurrentNetwork(model.architecture, size).parameters())
 
 
-def measure(pedal: TracedPedal, row_names: dict[Engine, str], name: str, audio: np.ndarray) -> list[dict]:
-    """One row for each of the engines `row_names` that the pedal has."""
-    model = trained_model(name)
-    quantized = upload(pedal, model, audio)
-    rows = []
-    for engine in sorted(pedal.hello().engines & row_names.keys()):
-        instructions, cycles = cost(pedal, engine, audio)
-        snr_db = accuracy_db(pedal, engine, model, audio)
-        rows.append(
-            {
-                "model": name,
-                "engine": row_names[engine],
-                "instructions": instructions,
-                "cycles": cycles,
-                "budget": round(cycles / CYCLES_PER_SAMPLE, 4),
-                "bytes": parameter_bytes(engine, model, quantized),
-                "snr_db": round(snr_db, 1),
-                "esr": float(f"{10 ** (-snr_db / 10):.3g}"),
-            }
-        )
-        print(ROW.format(**rows[-1]), flush=True)
-    return rows
-
-
-def fit(pedal: TracedPedal, unit: str, audio: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The fixed engine's cycles as a sum of hidden * pairs, hidden and 1, never below the account at any size; and
-    whether export/budget.py agrees with the account to 5 %. The weights are random: they do not change the cycles."""
+def fit(pedal: TracedPedal, unit: str, fine: bool, audio: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The fixed engine's cycles by what `Work` counts, never below the account at any shape; and whether
+    export/budget.py agrees to 5 %. The weights are random: they do not change the cycles."""
     torch.manual_seed(0)
-    cycles = []
-    for size in FIT_SIZES:
-        upload(pedal, as_model(RecurrentNetwork(unit, size)), audio)
-        cycles.append(cost(pedal, Engine.FIXED, audio)[1])
-    sizes, counts = np.array(FIT_SIZES), np.array(cycles)
-    terms = np.stack([sizes * ((sizes + 1) // 2), sizes, np.ones_like(sizes)], axis=1)
-    coefficients = np.linalg.lstsq(terms / counts[:, None], np.ones(len(sizes)), rcond=None)[0]
+    counts, terms = [], []
+    for size, layers in FIT_SHAPES:
+        quantized = quantize(as_model(RecurrentNetwork(unit, size, 0, layers)), audio[:WARM_UP_FRAMES])
+        upload(pedal, replace(quantized, fine=fine), audio)
+        counts.append(cost(pedal, Engine.FIXED, audio)["cycles"])
+        done: Work = work(unit, size, layers)
+        terms.append([done.row_pairs, done.units, done.layers])
+    counts, terms = np.array(counts), np.array(terms)
+    coefficients = np.linalg.lstsq(terms / counts[:, None], np.ones(len(counts)), rcond=None)[0]
     coefficients = coefficients * (counts / (terms @ coefficients)).max()
-    wanted = np.array([budget(unit, size).cycles_per_sample for size in FIT_SIZES])
-    agrees = bool((np.abs(wanted / (terms @ coefficients) - 1) < 0.05).all())
-    return coefficients, agrees
+    stated = np.array([budget(unit, *shape, fine).cycles_per_sample for shape in FIT_SHAPES])
+    return coefficients, bool((np.abs(stated / (terms @ coefficients) - 1) < 0.05).all())
 
 
 def print_ratios(rows: list[dict]) -> None:
@@ -175,36 +249,54 @@ def print_ratios(rows: list[dict]) -> None:
         return
     for name in MODELS:
         cycles = {row["engine"]: row["cycles"] for row in rows if row["model"] == name}
-        fixed = cycles.pop("fixed")
-        fastest = min(cycles, key=lambda engine: cycles[engine])
-        if name.startswith("lstm"):
+        others = {engine: count for engine, count in cycles.items() if engine.startswith("rtneural")}
+        if name.startswith("lstm") and others:
+            fastest = min(others, key=lambda engine: others[engine])
             padded = "" if int(name.removeprefix("lstm-")) in RTNEURAL_SIZES else ", in a larger network"
-            print(f"{name}: {fastest} takes {cycles[fastest] / fixed:.2f} times the cycles of fixed{padded}")
+            print(f"{name}: {fastest} takes {others[fastest] / cycles['fixed']:.2f} times the cycles of fixed{padded}")
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    audio = guitar(1.0, seed=5)
+    audio = guitar(1.0, seed=5).astype(np.float32)
     audio = audio[int(np.argmax(np.abs(audio) > 0.05)) :]  # from the first note on
-    print("model    engine              instructions    cycles  budget    bytes  SNR dB       ESR")
-    rows = []
-    for image, row_names in ROW_NAMES.items() if RTNEURAL.is_file() else [(FIRST_IMAGE, ROW_NAMES[FIRST_IMAGE])]:
+    measured = cases(audio)
+    print(HEAD)
+    rows, fits = [], {}
+    for image, rtneural_label in RTNEURAL_ROWS.items() if RTNEURAL.is_file() else [(FIRST_IMAGE, "")]:
         with TracedPedal(build(image)) as pedal:
-            for name in MODELS:
-                rows += measure(pedal, row_names, name, audio)
+            for case in measured:
+                upload(pedal, case.quantized, audio)
+                if image == FIRST_IMAGE:
+                    stored = fixed_bytes(case.quantized)
+                    rows.append(row_of(pedal, Engine.FIXED, case, case.engine, stored, audio) | case.amp_errors)
+                if rtneural_label and case.engine == "fixed" and case.name in MODELS and case.quantized.layers == 1:
+                    stored = rtneural_bytes(case.model)
+                    rows.append(row_of(pedal, Engine.RTNEURAL, case, rtneural_label, stored, audio))
             if image == FIRST_IMAGE:
-                fits = {unit: fit(pedal, unit, audio) for unit in ("lstm", "gru")}
-    rows.sort(key=lambda row: MODELS.index(row["model"]))
+                fits = {
+                    (unit, fine): fit(pedal, unit, fine, audio) for unit in ("lstm", "gru") for fine in (False, True)
+                }
+    order = list(dict.fromkeys(case.name for case in measured))
+    rows.sort(key=lambda row: order.index(row["model"]))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
     print_ratios(rows)
     for engine in dict.fromkeys(row["engine"] for row in rows):
         share = [row["instructions"] / row["cycles"] for row in rows if row["engine"] == engine]
         print(f"{engine}: {min(share):.2f} to {max(share):.2f} instructions a cycle")
-    print("for export/budget.py: cycles by hidden * pairs, hidden, 1")
-    for unit, (coefficients, _) in fits.items():
-        print(f'    "{unit}": ({", ".join(f"{value:.2f}" for value in coefficients)}),')
-    print(f"largest LSTM under {USABLE_SHARE:.0%} of the budget: {largest_hidden_size('lstm')}")
+    overhead = max(row["block_overhead"] for row in rows if row["engine"].startswith("fixed"))
+    print(f"fixed: {overhead} cycles at most for a call, whatever the size of its block")
+    for row in rows:
+        if "esr_amp" in row:
+            ratio = row["esr_amp"] / row["float_esr_amp"]
+            print(
+                f"{row['model']}, int8 on the pedal: ESR {row['esr_amp']:.5f} against the amp, {ratio:.2f} of float's"
+            )
+    print(f"largest LSTM under {USABLE_SHARE:.0%} of the budget: {largest('lstm').name}")
+    print("for export/budget.py: cycles by row pair, unit and layer")
+    for (unit, fine), (coefficients, _) in fits.items():
+        print(f'    ("{unit}", {fine}): ({", ".join(f"{value:.2f}" for value in coefficients)}),')
     if not all(agrees for _, agrees in fits.values()):
         sys.exit("export/budget.py has other numbers: put these in")
 

@@ -1,10 +1,23 @@
-// From reset to main() on a Cortex-M7: FPU on, data copied, bss cleared, constructors run.
+// From reset to main() on a Cortex-M7: FPU on, code and data copied to where they run, the rest cleared, constructors
+// run.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 
 extern "C" {
-extern char __stack, __data_start, __data_end, __data_load, __bss_start, __bss_end;
+// by the linker script
+extern char __stack;
+struct Copy {
+  char *to, *from;
+  size_t bytes;
+};
+struct Clear {
+  char* at;
+  size_t bytes;
+};
+extern const Copy __copy_table[], __copy_table_end[];
+extern const Clear __clear_table[], __clear_table_end[];
+
 void __libc_init_array();
 void initialise_monitor_handles() __attribute__((weak));  // newlib's semihosting, where the board links it
 int main();
@@ -20,8 +33,10 @@ void Reset_Handler() {
   uint32_t status;
   __asm volatile("vmrs %0, fpscr" : "=r"(status));
   __asm volatile("vmsr fpscr, %0" ::"r"(status | 1u << 24));  // denormals are flushed to zero
-  std::memcpy(&__data_start, &__data_load, size_t(&__data_end - &__data_start));
-  std::memset(&__bss_start, 0, size_t(&__bss_end - &__bss_start));
+  for (const Copy* copy = __copy_table; copy != __copy_table_end; ++copy)
+    std::memcpy(copy->to, copy->from, copy->bytes);
+  for (const Clear* clear = __clear_table; clear != __clear_table_end; ++clear) std::memset(clear->at, 0, clear->bytes);
+  __asm volatile("dsb\n isb" ::: "memory");  // the code that was copied may now be fetched
   if (initialise_monitor_handles) initialise_monitor_handles();
   __libc_init_array();
   std::exit(main());

@@ -7,7 +7,7 @@
 
 namespace {
 
-oddity::Effect<oddity::Engine> effect;
+[[gnu::section(".dtcm")]] oddity::Effect<oddity::Engine> effect;
 int32_t block[48];
 
 }  // namespace

@@ -13,11 +13,6 @@ RTNEURAL_BACK_ENDS = {
     "eigen": [("RTNEURAL_USE_EIGEN", 1), "NDEBUG"],
     "eigen-fast": [("RTNEURAL_USE_EIGEN", 1), "NDEBUG", "ODDITY_FAST_MATHS"],
 }
-# What makes Eigen fastest on the Cortex-M7: together they take 8 % off the cycles of an LSTM-40, 16 % where its
-# activations are cheap. Without the first GCC loads floats by vldm with write-back, which waits for the
-# multiply-accumulates before it. -ffast-math (with -fno-finite-math-only, for the engine must see infinities),
-# -fno-math-errno, -O2, -fmodulo-sched and -fno-schedule-insns gain nothing or lose.
-EIGEN_FLAGS = ["-fno-auto-inc-dec", "-funroll-loops"]
 
 env = DefaultEnvironment()
 platform_dir = Path(env.PioPlatform().get_dir())
@@ -40,7 +35,7 @@ elif (rtneural_dir / "RTNeural" / "RTNeural.h").is_file():
         CCFLAGS=["-isystem", str(rtneural_dir)],  # its warnings are not ours
     )
     if back_end != "stl":
-        env.Append(CCFLAGS=["-isystem", str(rtneural_dir / "modules" / "Eigen"), *EIGEN_FLAGS])
+        env.Append(CCFLAGS=["-isystem", str(rtneural_dir / "modules" / "Eigen")])
 elif not env.IsIntegrationDump():
     print("RTNeural is not here (git submodule update --init fetches it): building the fixed engine alone")
 
