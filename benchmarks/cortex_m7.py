@@ -8,7 +8,7 @@ compare 0.1 s that the emulated pedal plays with the float64 model, which PyTorc
 
 The models are trained here for some seconds each, once, and kept in build/bench/models: their weights are like those
 of any capture, their sound is not the point. The one whose weights are stored in int8 is trained for two minutes: its
-error is judged against its amp. Models that others have made are played where ../shared/data is, with the gates that
+error is judged against its amp. Models that others have made are played where ../shared/data is, in the precision that
 `pedal export` chooses.
 
 Writes build/bench/cortex_m7.json: rows of model, engine, instructions and cycles (a sample, in the spans of 16 in which
@@ -19,11 +19,12 @@ has not heard.
 RTNeural's rows appear where its submodule is: of its STL back end, as in the firmware that is played, and from two more
 images of its Eigen back end, with its own activations and with cheaper ones (firmware/engine/fast_maths.h). All
 engines are compiled with the same flags. A last table holds the fixed engine against the fastest of these rows. The
-firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and runs a model in the smallest that holds it: gru-10 costs
-what gru-16 does, lstm-48 what lstm-64 does.
+firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and runs a model in the smallest that holds it: gru-10
+costs what gru-16 does, lstm-48 what lstm-64 does.
 """
 
 import functools
+import itertools
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -37,7 +38,7 @@ from export import blob, daisy, fixed_point
 from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Work, budget, largest, work
 from export.cortex_m7 import estimate
 from export.daisy import signal_to_noise_db
-from export.quantize import QuantizedModel, quantize, with_int8_weights
+from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
 from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.instruction_trace import TracedPedal
 from hardware.protocol import Engine
@@ -53,8 +54,9 @@ MODELS = (
     *("lstm-8", "lstm-16", "lstm-20", "lstm-32", "lstm-40", "lstm-48", "lstm-64", "lstm-2x24"),
     *("gru-10", "gru-20", "gru-40", "gru-2x16"),
 )
-FINE_TOO = ("lstm-20", "lstm-40", "gru-10")
-"""Models that are measured with fine gates as well, needed or not."""
+PRECISE_TOO = ("lstm-20", "lstm-40", "gru-10")
+"""Models that are measured in higher precisions as well, needed or not."""
+LABELS = {"coarse": "fixed", "fine": "fixed-fine", "finest": "fixed-finest"}
 INT8_MODEL, INT8_STEPS = "lstm-40", 1504
 OTHERS = REPOSITORY.parent / "shared" / "data" / "models"
 FIT_SHAPES = [(size, 1) for size in (1, 6, 8, 13, 20, 32, 40, 45, 64)] + [(5, 2), (16, 2), (28, 2)]
@@ -138,7 +140,7 @@ def fine_tuned_case(audio: np.ndarray) -> Case:
                 trainer.start_fine_tuning()
         model_file.save(paths[1], as_model(trainer.best_network()))
     before, model = (model_file.load(path) for path in paths)
-    quantized = with_int8_weights(quantize(model, audio), model)
+    quantized = requantized(quantize(model, audio), model, weight_bits=8)
     played = fixed_point.to_q31(dry[test:])
     output = fixed_point.from_q31(fixed_point.run(quantized, played))
     errors = {
@@ -154,8 +156,11 @@ def cases(audio: np.ndarray) -> list[Case]:
         model = trained_model(name)
         quantized = quantize(model, audio)
         found.append(Case(name, "fixed", model, quantized, {}))
-        if name in FINE_TOO:
-            found.append(Case(name, "fixed-fine", model, replace(quantized, fine=True), {}))
+        if name in PRECISE_TOO:
+            for precision in PRECISIONS[1:]:
+                found.append(
+                    Case(name, LABELS[precision], model, requantized(quantized, model, precision=precision), {})
+                )
         if name == INT8_MODEL:
             found.append(fine_tuned_case(audio))
     for path in sorted(OTHERS.iterdir()) if OTHERS.is_dir() else []:
@@ -164,7 +169,7 @@ def cases(audio: np.ndarray) -> list[Case]:
         except InputError:
             continue  # a WaveNet, or one that is wrong on purpose
         quantized = daisy.prepare(model, weights="int16").quantized
-        found.append(Case(path.stem[:21], "fixed-fine" if quantized.fine else "fixed", model, quantized, {}))
+        found.append(Case(path.stem[:21], LABELS[quantized.precision], model, quantized, {}))
     return found
 
 
@@ -224,21 +229,21 @@ def rtneural_bytes(model: Model) -> int:
     return 4 * sum(weights.numel() for weights in RecurrentNetwork(model.architecture, size).parameters())
 
 
-def fit(pedal: TracedPedal, unit: str, fine: bool, audio: np.ndarray) -> tuple[np.ndarray, bool]:
+def fit(pedal: TracedPedal, unit: str, precision: str, audio: np.ndarray) -> tuple[np.ndarray, bool]:
     """The fixed engine's cycles by what `Work` counts, never below the account at any shape; and whether
     export/budget.py agrees to 5 %. The weights are random: they do not change the cycles."""
     torch.manual_seed(0)
     counts, terms = [], []
     for size, layers in FIT_SHAPES:
         quantized = quantize(as_model(RecurrentNetwork(unit, size, 0, layers)), audio[:WARM_UP_FRAMES])
-        upload(pedal, replace(quantized, fine=fine), audio)
+        upload(pedal, replace(quantized, precision=precision), audio)
         counts.append(cost(pedal, Engine.FIXED, audio)["cycles"])
         done: Work = work(unit, size, layers)
         terms.append([done.row_pairs, done.units, done.layers])
     counts, terms = np.array(counts), np.array(terms)
     coefficients = np.linalg.lstsq(terms / counts[:, None], np.ones(len(counts)), rcond=None)[0]
     coefficients = coefficients * (counts / (terms @ coefficients)).max()
-    stated = np.array([budget(unit, *shape, fine).cycles_per_sample for shape in FIT_SHAPES])
+    stated = np.array([budget(unit, *shape, precision).cycles_per_sample for shape in FIT_SHAPES])
     return coefficients, bool((np.abs(stated / (terms @ coefficients) - 1) < 0.05).all())
 
 
@@ -274,9 +279,8 @@ def main() -> None:
                     stored = rtneural_bytes(case.model)
                     rows.append(row_of(pedal, Engine.RTNEURAL, case, rtneural_label, stored, audio))
             if image == FIRST_IMAGE:
-                fits = {
-                    (unit, fine): fit(pedal, unit, fine, audio) for unit in ("lstm", "gru") for fine in (False, True)
-                }
+                kinds = itertools.product(("lstm", "gru"), PRECISIONS)
+                fits = {(unit, precision): fit(pedal, unit, precision, audio) for unit, precision in kinds}
     order = list(dict.fromkeys(case.name for case in measured))
     rows.sort(key=lambda row: order.index(row["model"]))
     OUT.mkdir(parents=True, exist_ok=True)
@@ -295,8 +299,8 @@ def main() -> None:
             )
     print(f"largest LSTM under {USABLE_SHARE:.0%} of the budget: {largest('lstm').name}")
     print("for export/budget.py: cycles by row pair, unit and layer")
-    for (unit, fine), (coefficients, _) in fits.items():
-        print(f'    ("{unit}", {fine}): ({", ".join(f"{value:.2f}" for value in coefficients)}),')
+    for (unit, precision), (coefficients, _) in fits.items():
+        print(f'    ("{unit}", "{precision}"): ({", ".join(f"{value:.2f}" for value in coefficients)}),')
     if not all(agrees for _, agrees in fits.values()):
         sys.exit("export/budget.py has other numbers: put these in")
 

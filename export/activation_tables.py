@@ -1,8 +1,9 @@
 """The activation tables of the fixed-point engine, for the firmware and for its specification.
 
-Coarse: sigmoid over +-16 and tanh over +-8 as 2,048 straight pieces of equal width. A 32-bit word a piece: minus the
-value at its start (Q15, high half) and the rise over the piece (Q15, low half), so that one load and one dual multiply
-with (-1, position in the piece) give the value in Q30.
+Coarse: sigmoid over +-16 and tanh over +-8 as 2,048 straight pieces of equal width. A word a piece: 22 bits of value,
+10 bits of rise. The low half of z, as a signed number, is the distance from the nearest node, and every other piece
+lies behind its node: so one load, the rise's extraction and one multiply-accumulate (SMLABB) give the value in Q31. The
+rise is left in the value's low bits, and counted on there.
 
 Fine: tanh(z / 2) over +-16, which is both, since sigmoid(z) = (1 + tanh(z / 2)) / 2. 2,049 straight pieces, each around
 its node; two words a piece: the value at the node and the rise over the piece, Q31. The low half of 2 z, as a signed
@@ -18,6 +19,8 @@ import numpy as np
 from training.files import written_aside
 
 SIZE = 2048
+PIECE = 1 << 15
+RISE_MASK = (1 << 10) - 1
 SIGMOID_STEP = 1 / 64
 TANH_STEP = 1 / 128
 FINE_SIZE = 2049
@@ -25,30 +28,29 @@ FINE_STEP = 1 / 64
 HEADER = Path(__file__).parent.parent / "firmware" / "engine" / "activation_tables.h"
 
 
-def _words(function: np.ufunc | object, step: float, highest: int) -> np.ndarray:
-    """Table words, int32 [SIZE]; the value at the start of a piece and at its end stays within +-highest / 32768."""
-    starts = (np.arange(SIZE) - SIZE // 2) * step
-    inside = np.linspace(0.0, 1.0, 33)
-    curve = function(starts[:, None] + step * inside)  # type: ignore[operator]
-    first, last = curve[:, :1], curve[:, -1:]
-    # the line of least largest error lies half the chord's error above the chord
-    error = curve - (first + (last - first) * inside)
-    offset = (error.max(1) + error.min(1)) / 2
-    start_q15 = np.clip(np.rint((first[:, 0] + offset) * 2**15), -highest, highest).astype(np.int64)
-    end = (last[:, 0] + offset) * 2**15
-    rise_q15 = np.rint(end - start_q15).astype(np.int64)
-    rise_q15 = np.clip(rise_q15, -highest - start_q15, highest - start_q15)
-    return ((-start_q15 & 0xFFFF) << 16 | (rise_q15 & 0xFFFF)).astype(np.uint32).view(np.int32)
+def _words(function: np.ufunc | object, step: float) -> np.ndarray:
+    """Table words, int32 [SIZE]."""
+    pieces = np.arange(SIZE) - SIZE // 2
+    distance = np.linspace(0, PIECE, 33) - np.where(pieces % 2 == 1, PIECE, 0)[:, None]  # from the piece's node
+    nodes = (pieces + pieces % 2) * step
+    curve = function(nodes[:, None] + distance * (step / PIECE)) * 2.0**31  # type: ignore[operator]
+    rise = np.clip(np.rint((curve[:, -1] - curve[:, 0]) / PIECE), 0, RISE_MASK).astype(np.int64)
+    left = curve - rise[:, None] * distance
+    value = np.rint((left.max(1) + left.min(1)) / 2).astype(np.int64)
+    words = ((value - rise + RISE_MASK // 2) & ~RISE_MASK) + rise
+    highest = np.where(words + rise * distance[:, -1] > 2**31 - 1, RISE_MASK + 1, 0)
+    lowest = np.where(words + rise * distance[:, 0] < -(2**31), RISE_MASK + 1, 0)
+    return (words - highest + lowest).astype(np.int32)
 
 
 def sigmoid_words() -> np.ndarray:
-    """int32 [2048]; piece 1024 starts at z = 0. Sigmoid may reach 1.0, whose negative is a Q15 number."""
-    return _words(lambda z: 1.0 / (1.0 + np.exp(-z)), SIGMOID_STEP, highest=32768)
+    """int32 [2048]; piece 1024 begins at z = 0. The error is up to 5e-6."""
+    return _words(lambda z: 1.0 / (1.0 + np.exp(-z)), SIGMOID_STEP)
 
 
 def tanh_words() -> np.ndarray:
-    """int32 [2048]; piece 1024 starts at z = 0. Tanh is held below 1.0: o * tanh(c) = 1.0 would wrap to -1.0 in Q15."""
-    return _words(np.tanh, TANH_STEP, highest=32767)
+    """int32 [2048]; piece 1024 begins at z = 0. The error is up to 8e-6."""
+    return _words(np.tanh, TANH_STEP)
 
 
 def fine_words() -> np.ndarray:

@@ -33,7 +33,8 @@ from training.model_file import Knob
 VERSION = 2
 SELF_TEST_FRAMES = 256
 _ARCHITECTURE_CODES = {"lstm": 1, "gru": 2}
-_RESIDUAL, _LOW_WEIGHTS, _INT8_WEIGHTS, _FINE = 1, 2, 4, 8
+_RESIDUAL, _LOW_WEIGHTS, _INT8_WEIGHTS = 1, 2, 4
+_PRECISIONS = {"coarse": 0, "fine": 8, "finest": 8 + 16}
 _MAXIMUM_LAYERS = 4
 _DESCRIPTION_BYTES = 164
 _DESCRIPTION = struct.Struct("<6BHIi4B32s")
@@ -119,7 +120,7 @@ def _description(model: QuantizedModel, self_test: SelfTest, tags: Container[str
         model.residual * _RESIDUAL
         | ("RECL" in tags) * _LOW_WEIGHTS
         | ("RECB" in tags) * _INT8_WEIGHTS
-        | model.fine * _FINE,
+        | _PRECISIONS[model.precision],
         model.head_frac_bits,
         len(self_test.input),
         model.sample_rate_hz,

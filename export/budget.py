@@ -19,12 +19,14 @@ WEIGHT_CAPACITY_BYTES = 2 * 4 * MAXIMUM_UNITS**2
 """Of the engine, in tightly coupled memory: an LSTM-64's int16 weights. The linker's account of the rest is printed by
 `pio run -e daisy`."""
 _CYCLES = {
-    ("lstm", False): (1.10, 44.0, 140.0),
-    ("lstm", True): (1.10, 64.0, 140.0),
-    ("gru", False): (1.10, 35.0, 125.0),
-    ("gru", True): (1.10, 45.0, 125.0),
+    ("lstm", "coarse"): (1.06, 42.0, 140.0),
+    ("lstm", "fine"): (1.06, 65.0, 140.0),
+    ("lstm", "finest"): (2.12, 100.0, 200.0),
+    ("gru", "coarse"): (1.08, 34.0, 125.0),
+    ("gru", "fine"): (1.08, 47.0, 125.0),
+    ("gru", "finest"): (2.16, 80.0, 200.0),
 }
-"""Of a sample in the fixed-point engine, by architecture and `fine`; one each of `Work`'s row_pairs, units, layers."""
+"""Of a sample, by architecture and precision: for one each of the row_pairs, units and layers of `Work`."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ class Budget:
         return self.share <= USABLE_SHARE
 
 
-def budget(architecture: str, hidden_size: int, layers: int = 1, fine: bool = False) -> Budget:
+def budget(architecture: str, hidden_size: int, layers: int = 1, precision: str = "coarse") -> Budget:
     """The cost of an LSTM or GRU of `layers` times `hidden_size` units (64 at most) on the fixed-point engine."""
     done = work(architecture, hidden_size, layers)
-    per_row_pair, per_unit, per_layer = _CYCLES[architecture, fine]
+    per_row_pair, per_unit, per_layer = _CYCLES[architecture, precision]
     cycles = per_row_pair * done.row_pairs + per_unit * done.units + per_layer * done.layers
     size = hidden_size if layers == 1 else f"{layers}x{hidden_size}"
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)

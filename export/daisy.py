@@ -1,13 +1,13 @@
 """Target daisy: a model as the pedal gets it, in memory and as files."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from export import blob, fixed_point, header, rtneural
 from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, WEIGHT_CAPACITY_BYTES, Budget, budget, largest
-from export.quantize import QuantizedModel, quantize, with_int8_weights
+from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
 from training.errors import InputError
 from training.model_file import Model
 
@@ -18,8 +18,8 @@ CALIBRATION_SEED = 20
 MINIMUM_FRAMES = 4_800
 INT8_LOSS_DB = 1.0
 """`auto` takes int8 weights where they cost no more SNR than this: where the training knew of them."""
-FINE_BELOW_DB, FINE_GAIN_DB = 60.0, 1.0
-"""Fine gates are taken where the coarse ones stay below so many dB of SNR and the fine ones gain so many."""
+ENOUGH_DB, GAIN_DB = 60.0, 1.0
+"""A higher precision is taken where the lower stays below so many dB of SNR and the higher gains so many."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
 
 
 def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:
-    """int16 and int8 weights with coarse gates or, where the model needs them and the chip has the time, fine ones."""
+    """int16 and int8 weights in the precision that the model needs, if the chip has the time; then the lower ones."""
     start = max(int(np.argmax(np.abs(audio))) - MINIMUM_FRAMES // 4, 0)
     samples = fixed_point.to_q31(audio[start : start + round(CALIBRATION_SECONDS * SAMPLE_RATE_HZ)])
     reference = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
@@ -108,16 +108,17 @@ def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list
     def choice(candidate: QuantizedModel) -> Choice:
         positions = blob.default_positions_q31(candidate.knobs)
         output = fixed_point.from_q31(fixed_point.run(candidate, samples, positions))
-        cost = budget(candidate.architecture, candidate.hidden_size, candidate.layers, candidate.fine)
+        cost = budget(candidate.architecture, candidate.hidden_size, candidate.layers, candidate.precision)
         size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, audio)))
         return Choice(candidate, cost, size, signal_to_noise_db(reference, output))
 
     choices = [choice(quantized)]
-    if choices[0].snr_db < FINE_BELOW_DB:
-        fine = choice(replace(quantized, fine=True))
-        if fine.budget.fits and fine.snr_db >= choices[0].snr_db + FINE_GAIN_DB:
-            choices.insert(0, fine)
-    choices.insert(1, choice(with_int8_weights(choices[0].quantized, model)))
+    for precision in PRECISIONS[1:]:
+        if choices[0].snr_db < ENOUGH_DB:
+            higher = choice(requantized(quantized, model, precision=precision))
+            if higher.budget.fits and higher.snr_db >= choices[0].snr_db + GAIN_DB:
+                choices.insert(0, higher)
+    choices.insert(1, choice(requantized(choices[0].quantized, model, weight_bits=8)))
     return choices
 
 
@@ -148,7 +149,7 @@ def summary(exported: Exported) -> str:
     rows = [
         ("model", f"{quantized.name} ({cost.name})"),
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
-        ("weights", f"int{quantized.weight_bits}, one scale a row; {state}"),
+        ("weights", f"int{quantized.weight_bits}, one scale a row; {quantized.precision} precision, {state}"),
         ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar"),
         (
             "processor",
@@ -162,7 +163,7 @@ def summary(exported: Exported) -> str:
     lines = [f"{name:<10} {value}" for name, value in rows]
     lines += ["", "choice           cycles  share    bytes  SNR dB"]
     for choice in exported.choices:
-        name = f"int{choice.quantized.weight_bits}{', fine gates' if choice.quantized.fine else ''}"
+        name = f"int{choice.quantized.weight_bits} {choice.quantized.precision}"
         chosen = "  <- this one" if choice.quantized is quantized else ""
         lines.append(
             f"{name:<17}{choice.budget.cycles_per_sample:6,} {choice.budget.share:6.0%} {choice.blob_bytes:8,} "
@@ -173,5 +174,5 @@ def summary(exported: Exported) -> str:
 
 def formats(quantized: QuantizedModel) -> str:
     """The formats of the cell states, such as 'Q26' or 'Q28, Q27'."""
-    extra_bits = 31 if quantized.fine else 0
+    extra_bits = 0 if quantized.precision == "coarse" else 31
     return ", ".join(f"Q{bits + extra_bits}" for bits in quantized.cell_frac_bits)

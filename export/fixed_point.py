@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from export.activation_tables import FINE_SIZE, SIZE, fine_words, sigmoid_words, tanh_words
+from export.activation_tables import FINE_SIZE, RISE_MASK, SIZE, fine_words, sigmoid_words, tanh_words
 from export.quantize import COLUMNS, QuantizedModel
 
 _SIGMOID = sigmoid_words().astype(np.int64)
@@ -46,7 +46,8 @@ def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequ
         bias[0] += (input_weights[:, :, 1 + knob] * position) >> 32
     return _run(
         model.architecture == "lstm",
-        model.fine,
+        model.precision != "coarse",
+        model.precision == "finest",
         weights,
         model.scale.astype(np.int64).reshape(bias.shape),
         bias,
@@ -54,7 +55,7 @@ def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequ
         np.array(model.cell_frac_bits),
         model.head_weights.astype(np.int64),
         model.head_bias,
-        35 - model.head_frac_bits,
+        33 - model.head_frac_bits,
         model.residual,
         samples_q31.astype(np.int64),
     )
@@ -73,11 +74,11 @@ def _clip(value: int, bits: int) -> int:
 
 @njit(cache=True)
 def _coarse(words: np.ndarray, z: int) -> int:
-    """Sigmoid or tanh, Q30."""
+    """Sigmoid of a Q21 number or tanh of a Q22 number, Q31."""
     limited = _clip(z, 26)
-    word = words[(limited >> 15) + SIZE // 2]
-    minus_start, rise = word >> 16, ((word & 0xFFFF) ^ 0x8000) - 0x8000
-    return (limited & 0x7FFF) * rise - 0x8000 * minus_start
+    piece = limited >> 15
+    word = words[piece + SIZE // 2]
+    return word + (word & RISE_MASK) * (limited - ((piece + (piece & 1)) << 15))
 
 
 @njit(cache=True)
@@ -89,34 +90,36 @@ def _fine(twice_z: int) -> int:
 
 
 @njit(cache=True)
+def _sigmoid(fine: bool, z: int) -> int:
+    return (1 << 30) + (_fine(2 * z) >> 1) if fine else _coarse(_SIGMOID, z)
+
+
+@njit(cache=True)
 def _lstm_unit(fine: bool, z: np.ndarray, state: int, frac_bits: int) -> tuple[int, int]:
-    """New cell state and hidden state, Q28. The cell: Q(frac_bits), of a fine model Q(frac_bits + 31)."""
+    """New cell state and hidden state, Q30. The cell: Q(frac_bits), of a fine model Q(frac_bits + 31)."""
     if fine:
-        sigmoid_i, sigmoid_o = (1 << 28) + (_fine(2 * z[0]) >> 3), (1 << 28) + (_fine(2 * z[3]) >> 3)
         leak = (1 << 30) - (_fine(2 * z[1]) >> 1)
-        state += sigmoid_i * (_fine(2 * z[2]) >> (29 - frac_bits)) - ((state >> 32) << 1) * leak
+        state += _sigmoid(fine, z[0]) * (_fine(2 * z[2]) >> (31 - frac_bits)) - ((state >> 32) << 1) * leak
         state = (_clip(state >> 32, 31) << 32) + (state & 0xFFFFFFFF)
-        return state, _rounded(sigmoid_o, _fine((state >> 32) >> (frac_bits - 24)))
-    candidate = _rounded(_coarse(_SIGMOID, z[0]), _coarse(_TANH, z[2])) >> (30 - frac_bits)
-    cell = _clip(candidate + _rounded(state, _coarse(_SIGMOID, z[1])), 30)
-    return cell << 2, _rounded(_coarse(_SIGMOID, z[3]), _coarse(_TANH, cell >> (frac_bits - 24)))
+        return state, _rounded(_sigmoid(fine, z[3]), _fine((state >> 32) >> (frac_bits - 24)))
+    candidate = _rounded(_sigmoid(fine, z[0]), _coarse(_TANH, z[2])) >> (31 - frac_bits)
+    cell = _clip(candidate + _rounded(state, _sigmoid(fine, z[1])), 31)
+    return cell << 1, _rounded(_sigmoid(fine, z[3]), _coarse(_TANH, cell >> (frac_bits - 23)))
 
 
 @njit(cache=True)
 def _gru_unit(fine: bool, z: np.ndarray, state: int) -> int:
     """New state, Q30. z: r, z, n from the state, n from the input."""
-    if fine:
-        reset, update = (1 << 30) + (_fine(2 * z[0]) >> 1), (1 << 30) + (_fine(2 * z[1]) >> 1)
-        candidate = _fine(2 * z[3] + 4 * _rounded(reset, z[2])) >> 1
-        return candidate + 2 * _rounded(update, state - candidate)
-    candidate = _coarse(_TANH, z[3] + 4 * _rounded(_coarse(_SIGMOID, z[0]), z[2]))
-    return candidate + 4 * _rounded(_coarse(_SIGMOID, z[1]), state - candidate)
+    total = z[3] + 2 * _rounded(_sigmoid(fine, z[0]), z[2])
+    candidate = (_fine(2 * total) if fine else _coarse(_TANH, total)) >> 1
+    return candidate + 2 * _rounded(_sigmoid(fine, z[1]), state - candidate)
 
 
 @njit(cache=True)
 def _run(
     lstm: bool,
     fine: bool,
+    finest: bool,
     weights: np.ndarray,  # [layers, hidden, 4, 2, hidden]
     scale: np.ndarray,  # [layers, hidden, 4]
     bias: np.ndarray,  # [layers, hidden, 4], with the knobs' share
@@ -131,6 +134,7 @@ def _run(
     layers, size, columns = bias.shape
     hidden = np.zeros((layers + 1, size), np.int64)  # Q15; the first has nothing below
     state = np.zeros((layers, size), np.int64)
+    low = np.zeros((layers + 1, size), np.int64)  # 15 bits more of the same, of a finest model
     left = np.zeros((layers, size), np.int64)  # what rounding to Q15 has left for the next sample, of a fine model
     z = np.zeros((size, columns), np.int64)
     limit = ((1 << 31) - 1) >> output_shift
@@ -148,20 +152,27 @@ def _run(
                     if layer > 0:
                         for other in range(size):
                             total += row[0, other] * hidden[layer, other]
+                    if finest:
+                        total_low = np.int64(0)
+                        for other in range(size):
+                            total_low += row[1, other] * low[layer + 1, other]
+                        if layer > 0:
+                            for other in range(size):
+                                total_low += row[0, other] * low[layer, other]
+                        total += total_low >> 15
                     z[unit, column] = bias[layer, unit, column] + ((total * scale[layer, unit, column]) >> 32)
                     if layer == 0:
                         z[unit, column] += (x * input_weights[unit, column]) >> 32
             for unit in range(size):
                 if lstm:
-                    state[layer, unit], q28 = _lstm_unit(fine, z[unit], state[layer, unit], cell_frac_bits[layer])
-                    exact, extra_bits = q28, 13
+                    state[layer, unit], exact = _lstm_unit(fine, z[unit], state[layer, unit], cell_frac_bits[layer])
                 else:
-                    state[layer, unit] = _gru_unit(fine, z[unit], state[layer, unit])
-                    exact, extra_bits, q28 = state[layer, unit], 15, state[layer, unit] >> 2
-                exact += left[layer, unit] if fine else 1 << (extra_bits - 1)
-                hidden[layer + 1, unit] = _clip(exact >> extra_bits, 16)
-                left[layer, unit] = exact & ((1 << extra_bits) - 1)
+                    state[layer, unit] = exact = _gru_unit(fine, z[unit], state[layer, unit])
+                fed = exact + (left[layer, unit] if fine else 0)
+                hidden[layer + 1, unit] = _clip(fed >> 15, 16)
+                low[layer + 1, unit] = (fed & 0x7FFF) - left[layer, unit]
+                left[layer, unit] = fed & 0x7FFF
                 if layer == layers - 1:
-                    head += _rounded(q28, head_weights[unit])
+                    head += _rounded(exact, head_weights[unit])
         out[index] = min(max(head, -limit - 1), limit) << output_shift
     return out

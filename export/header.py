@@ -47,7 +47,12 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
     else:
         recurrent = _array("kRecurrentWeights", arrays["RECW"], f"{kernel_order} int16, a scale a row")
     weights = "nullptr, kInt8Weights, kInt8Steps" if model.weight_bits == 8 else "kRecurrentWeights, nullptr, nullptr"
-    flags = {"kResidual": model.residual, "kInt8Weights": model.weight_bits == 8, "kFine": model.fine}
+    flags = {
+        "kResidual": model.residual,
+        "kInt8Weights": model.weight_bits == 8,
+        "kFine": model.precision != "coarse",
+        "kFinest": model.precision == "finest",
+    }
     cell_frac_bits = ", ".join(str(bits) for bits in [*model.cell_frac_bits, *[28] * (4 - model.layers)])
     size = model.hidden_size if model.layers == 1 else f"{model.layers}x{model.hidden_size}"
     lines = [
@@ -77,7 +82,7 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         f"    {model.head_frac_bits},  // the head's weights are Q{model.head_frac_bits}",
         f"    {len(self_test.input)},  // frames of the self-test",
         f"    {model.sample_rate_hz},  // Hz",
-        f"    {model.head_bias},  // bias of the head, Q{model.head_frac_bits - 4}",
+        f"    {model.head_bias},  // bias of the head, Q{model.head_frac_bits - 2}",
         f"    {{{cell_frac_bits}}},  // Q formats of the cell states, by layer",
         f"    {_c_string(model.name[:31])},",
         "    {",

@@ -5,7 +5,7 @@ The formats, in the engine's order (`x` and states are fractions of full scale):
 | what | format | why |
 |---|---|---|
 | audio in and out | Q31 | 24 bits at the edge, left-aligned |
-| hidden state read by the dot products | Q15 | two fit a register: one SMLAD is two multiply-accumulates |
+| hidden state read by the dot products | Q15, rounded down | two fit a register: one SMLAD is two products |
 | recurrent weights | int16, one scale a row | as large as the row's 32-bit sum allows: sum |w| <= 65535 |
 | the same, stored as int8 | int8, one step a row | half the bytes; the pedal multiplies by the step at load |
 | pre-activation of a sigmoid, of a tanh | Q21, Q22 | 26 bits index the activation tables (+-16, +-8) |
@@ -13,9 +13,12 @@ The formats, in the engine's order (`x` and states are fractions of full scale):
 | weights of the audio and knob inputs | one bit finer than the pre-activation | the Q31 input's product keeps 32 bits |
 | LSTM cell state | Q24 to Q28, by the largest |c| on real audio | fuzzes reach |c| = 85, most amps stay below 4 |
 | GRU state kept from sample to sample | Q30 | z near 1 makes it the long memory |
-| head weights, their sum | Q(head), Q(head - 4) | 24-bit output and room for the sum |
+| head weights, their sum | Q(head), Q(head - 2) | 24-bit output and room for the sum |
 
-`fine` models have activations to 20 bits rather than 15 and 63 bits of cell state: what a forget gate close to 1 needs.
+Three precisions, of which export takes the first that will do. `coarse` is the table above. `fine` models have cells of
+63 bits, forget gates that tell 1 - f to a part in 60,000, and states whose rounding is shaped to noise of high
+frequency: what long memories need. `finest` ones also have hidden states of 30 bits, whose low halves go through the
+dot products on their own: for amps whose output is a small difference of large states.
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,6 +32,7 @@ from training.model_file import Knob, Model
 
 COLUMNS = 4
 """LSTM i, f, g, o; GRU r, z, n from the state, n from the input (audio and knobs, or the layer below)."""
+PRECISIONS = ("coarse", "fine", "finest")
 FRAC_BITS = {"lstm": np.array([21, 21, 22, 21]), "gru": np.array([21, 21, 22, 22])}
 """Of the pre-activation of each column."""
 CELL_FRAC_BITS = range(24, 29)
@@ -36,6 +40,8 @@ CELL_HEADROOM = 2.0
 """The cell state's format leaves this factor above the largest state measured; beyond the format it saturates."""
 HEAD_FRAC_BITS = range(8, 29)
 LOW_ONE = 4096
+MAXIMUM_SUM = 65533
+"""Of a row's absolute weights: its sums with Q15 states and, 15 bits below, with their low halves fit 32 bits."""
 ROUNDING_ROOM = 4
 """So much a weight may add to its row's sum by being rounded, on average; beyond that the row is rounded plainly."""
 MAXIMUM_UNITS = 64
@@ -73,7 +79,7 @@ class QuantizedModel:
     knobs: tuple[Knob, ...]
     hidden_size: int
     layers: int
-    fine: bool
+    precision: str
     cell_frac_bits: tuple[int, ...]
     head_frac_bits: int
     head_bias: int
@@ -239,7 +245,7 @@ def _integers(array: np.ndarray, bits: np.ndarray | int) -> np.ndarray:
     return np.rint(array * 2.0**bits).astype(np.int32)
 
 
-def _recurrent_arrays(model: Model, measured: Measured, weight_bits: int) -> dict[str, Any]:
+def _recurrent_arrays(model: Model, measured: Measured, weight_bits: int, precision: str) -> dict[str, Any]:
     """Those of a QuantizedModel that depend on how many bits the recurrent weights are stored in."""
     frac_bits = FRAC_BITS[model.architecture]
     arrays: dict[str, list[np.ndarray]] = {}
@@ -257,18 +263,21 @@ def _recurrent_arrays(model: Model, measured: Measured, weight_bits: int) -> dic
             row_scale = 127 / largest
             integers = rounded_rows(rows * row_scale[:, None], covariance, 127)
             # the step in int16: as large as it may be without an overflow of the 32-bit sum
-            steps = np.floor(np.minimum(32767 / 127, 65535 / np.maximum(np.abs(integers).sum(1), 1)))
+            steps = np.floor(np.minimum(32767 / 127, MAXIMUM_SUM / np.maximum(np.abs(integers).sum(1), 1)))
         else:
             # the largest weight fits int16 and no vector of states overflows the 32-bit sum, with room for the rounding
             room = ROUNDING_ROOM * rows.shape[1]
-            row_scale = np.minimum(32767 / largest, (65535 - room) / np.maximum(np.abs(rows).sum(1), 1e-9))
+            row_scale = np.minimum(32767 / largest, (MAXIMUM_SUM - room) / np.maximum(np.abs(rows).sum(1), 1e-9))
             integers = rounded_rows(rows * row_scale[:, None], covariance, 32767)
-            plain = np.abs(integers).sum(1) > 65535
+            plain = np.abs(integers).sum(1) > MAXIMUM_SUM
             integers[plain] = np.rint(rows * row_scale[:, None])[plain]
             left = np.clip(np.rint((rows * row_scale[:, None] - integers) * LOW_ONE), -32768, 32767)
             append(low_weights=packed(left.reshape(layer.rows.shape).astype(np.int16)))
         correction = np.zeros((size, COLUMNS))
-        correction[:, :row_total] = ((rows - integers / row_scale[:, None]) @ mean).reshape(size, row_total)
+        rounded = integers / row_scale[:, None]
+        correction[:, :row_total] = ((rows - rounded) @ mean).reshape(size, row_total)
+        if precision == "coarse":  # states are rounded down: on average they are half a step more than what is read
+            correction[:, :row_total] += (rounded.sum(1) * 2.0**-16).reshape(size, row_total)
         _refuse_too_large(
             model,
             "recurrent weights' sum",  # a row's scale fits 32 bits; said as the sum of weights that makes it so
@@ -291,13 +300,20 @@ def _recurrent_arrays(model: Model, measured: Measured, weight_bits: int) -> dic
     return optional | {name: np.concatenate(layers) for name, layers in arrays.items()}
 
 
-def with_int8_weights(quantized: QuantizedModel, model: Model) -> QuantizedModel:
-    """`quantized` with the recurrent weights of `model`, of which it was made, stored in 8 bits."""
-    return replace(quantized, **_recurrent_arrays(model, quantized.measured, 8))
+def requantized(
+    quantized: QuantizedModel, model: Model, weight_bits: int | None = None, precision: str | None = None
+) -> QuantizedModel:
+    """`quantized`, which was made of `model`, with the recurrent weights in 8 or 16 bits, in one of PRECISIONS.
+
+    What is None stays as it is. Raises InputError when the weights do not fit the formats.
+    """
+    weight_bits, precision = weight_bits or quantized.weight_bits, precision or quantized.precision
+    arrays = _recurrent_arrays(model, quantized.measured, weight_bits, precision)
+    return replace(quantized, precision=precision, **arrays)
 
 
 def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
-    """Quantize an LSTM or GRU, with int16 weights and coarse activations.
+    """Quantize an LSTM or GRU, with int16 weights and coarse precision.
 
     `audio` (float [frames]): what the cell states' ranges and the states' statistics are measured on.
     Raises InputError for more units than the engine has memory for, and for weights that the formats cannot hold.
@@ -325,7 +341,7 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     measured = measure(model, audio)
     head = model.network.head
     head_weights, head_bias = head.weight.detach().double().numpy()[0], float(head.bias.detach()[0])
-    head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**35)
+    head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**33)
     head_frac_bits = min(int(np.floor(-np.log2(head_limit) - 1e-6)), HEAD_FRAC_BITS[-1])
     if head_frac_bits < HEAD_FRAC_BITS[0]:
         raise InputError(f"{model.name}: the weights of its output layer are too large for the fixed-point engine")
@@ -341,12 +357,12 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         knobs=model.knobs,
         hidden_size=size,
         layers=layer_count,
-        fine=False,
+        precision="coarse",
         cell_frac_bits=tuple(int(bits) for bits in cell_frac_bits),
         head_frac_bits=head_frac_bits,
-        head_bias=int(np.rint(head_bias * 2.0 ** (head_frac_bits - 4))),
+        head_bias=int(np.rint(head_bias * 2.0 ** (head_frac_bits - 2))),
         input_weights=_integers(layers[0].inputs, frac_bits[:, None] + 1),
         head_weights=_integers(head_weights, head_frac_bits),
         measured=measured,
-        **_recurrent_arrays(model, measured, 16),
+        **_recurrent_arrays(model, measured, 16, "coarse"),
     )

@@ -21,12 +21,13 @@ inline int32_t Smlad(uint32_t a, uint32_t b, int32_t c) {
 #endif
 }
 
-// a.low * b.low + a.high * b.high, on signed halfwords; wraps.
-inline int32_t Smuad(uint32_t a, uint32_t b) {
+// c + a.low * b.low, on signed halfwords; wraps.
+inline int32_t Smlabb(int32_t a, int32_t b, int32_t c) {
 #if defined(__ARM_FEATURE_DSP)
-  return __smuad(static_cast<int16x2_t>(a), static_cast<int16x2_t>(b));
+  return __smlabb(a, b, c);
 #else
-  return Smlad(a, b, 0);
+  const int32_t product = int32_t{static_cast<int16_t>(a)} * static_cast<int16_t>(b);
+  return static_cast<int32_t>(static_cast<uint32_t>(product) + static_cast<uint32_t>(c));
 #endif
 }
 

@@ -10,7 +10,7 @@ void FixedEngine::Load(const ModelView& model) {
   hidden_size_ = description.hidden_size;
   layer_count_ = description.layer_count;
   knob_count_ = description.knob_count;
-  head_.output_shift = 31 - (description.head_frac_bits - 4);
+  head_.output_shift = 31 - (description.head_frac_bits - 2);
   head_.residual = (description.flags & kResidual) != 0;
   head_.bias = description.head_bias;
 
@@ -22,20 +22,25 @@ void FixedEngine::Load(const ModelView& model) {
   const int32_t *bias = model.bias, *scale = model.scale;
   for (int index = 0; index < layer_count_; ++index) {
     RecurrentLayerQ15& layer = layers_[index];
-    layer.weights = weights;
+    layer.dot.weights = weights;
     weights += WeightCount(architecture_, hidden_size_, index);
     layer.hidden = states_ + 4 * QuadCount(hidden_size_) * index;
-    layer.quad_count = QuadsRead(hidden_size_, index);
-    layer.states = index > 0 ? layers_[index - 1].hidden : layer.hidden;
-    layer.units = units;
+    layer.dot.quad_count = QuadsRead(hidden_size_, index);
+    layer.dot.states = index > 0 ? layers_[index - 1].hidden : layer.hidden;
+    layer.dot.units = units;
     for (int unit = 0; unit < hidden_size_; ++unit, bias += kMaxGates, scale += kMaxGates) {
       std::memcpy(units[unit].bias, bias, sizeof units[unit].bias);
       std::memcpy(units[unit].scale, scale, sizeof units[unit].scale);
     }
     units += (hidden_size_ + 1) / 2 * 2;
-    layer.units_end = units;
+    layer.dot.units_end = units;
+    layer.low_hidden = low_states_ + (layer.hidden - states_);
+    layer.low_dot = layer.dot;
+    layer.low_dot.states = low_states_ + (layer.dot.states - states_);
     layer.cell_frac_bits = description.cell_frac_bits[index];
-    layer.fine = (description.flags & kFine) != 0;
+    layer.precision = description.flags & kFinest ? Precision::kFinest
+                      : description.flags & kFine ? Precision::kFine
+                                                  : Precision::kCoarse;
     layer.stacked = index > 0;
     architecture_ == Architecture::kLstm ? UseLstmQ15(layer) : UseGruQ15(layer);
   }
@@ -47,7 +52,7 @@ void FixedEngine::Load(const ModelView& model) {
       units_[unit].input[gate] = *input++;
       for (int knob = 0; knob < knob_count_; ++knob) knob_weights_[unit][gate][knob] = *input++;
     }
-    layers_[layer_count_ - 1].units[unit].head = model.head_weights[unit];
+    layers_[layer_count_ - 1].dot.units[unit].head = model.head_weights[unit];
   }
   for (int knob = 0; knob < knob_count_; ++knob) knobs_[knob] = DefaultPosition(description.knobs[knob]);
   ApplyKnobs();
@@ -71,8 +76,9 @@ void FixedEngine::ApplyKnobs() {
 }
 
 void FixedEngine::Reset() {
-  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = unit.left = 0;
+  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = unit.left = unit.left_before = 0;
   std::memset(states_, 0, sizeof states_);
+  std::memset(low_states_, 0, sizeof low_states_);
 }
 
 template <int32_t (&Layer)(RecurrentLayerQ15&, int32_t, int32_t)>

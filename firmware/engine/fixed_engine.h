@@ -34,6 +34,7 @@ class FixedEngine {
   RecurrentLayerQ15 layers_[kMaxLayers];
   RecurrentLayerQ15::Unit units_[kUnitCapacity];
   alignas(8) int16_t states_[kStateCapacity + kReadAhead];
+  alignas(8) int16_t low_states_[kStateCapacity + kReadAhead];
   alignas(8) int16_t weights_[kWeightCapacity + kReadAhead];
 
   // of the first layer

@@ -25,7 +25,7 @@ COMMAND = "python firmware/engine/generate_kernels.py"
 
 # RecurrentLayerQ15::Unit, in bytes; recurrent_q15.h asserts the same
 FIELDS = {"sum": 0, "bias": 16, "scale": 32, "input": 48, "state": 64, "head": 68, "state_low": 72, "left": 76}
-UNIT_BYTES = 80
+UNIT_BYTES = 88
 # RecurrentLayerQ15, which begins with the weights, the states to read, the units, their end and the count of quads
 LAYER_UNITS, LAYER_UNITS_END, LAYER_HIDDEN, LAYER_TABLES = 8, 12, 20, 24
 MAXIMUM_QUADS = 16
@@ -63,7 +63,7 @@ def quad_lines(rows: int) -> list[str]:
 
 
 def dot_function(name: str, rows: int) -> list[str]:
-    """void name(const RecurrentLayerQ15* layer), for two units of rows / 2"""
+    """void name(const RecurrentLayerQ15::Dot* dot), for two units of rows / 2"""
     states_bytes = 8 * MAXIMUM_QUADS
     unit, end, first, entry, advance = (states_bytes + 4 * slot for slot in range(5))
     frame = states_bytes + 28  # with the nine registers saved, SP is a multiple of 8: a state and a word load pair up
@@ -134,13 +134,8 @@ def dot_function(name: str, rows: int) -> list[str]:
 # --- gates ----------------------------------------------------------------------------------------------------------
 
 FIXED = {"unit": "r0", "hidden": "r1", "x": "r2", "head": "r3"}
-COARSE = FIXED | {
-    "position0": "r4",  # (-1.0, position in the piece of an activation table); the high half stays
-    "position1": "r5",
-    "sigmoid": "r6",  # centres of the tables
-    "tanh": "r7",
-}
-FINE = FIXED | {"q29_half": "r4", "q31_half": "r5", "tanh": "r6"}
+COARSE = FIXED | {"sigmoid": "r6", "tanh": "r7"}  # centres of the tables
+FINE = FIXED | {"q31_half": "r5", "tanh": "r6"}
 
 
 def temporaries(fixed: dict[str, str]) -> list[str]:
@@ -159,14 +154,14 @@ def pre_activation(z: str, gate: int) -> list[str]:
     ]
 
 
-def activation(result: str, table: str, z: str, position: int, saturate: str = "") -> list[str]:
-    """activation.h: the piece by the high bits of z, one dual multiply with (-1.0, the low bits)."""
+def activation(result: str, table: str, z: str, saturate: str = "") -> list[str]:
+    """activation.h, Activate: the piece by the high bits of z, its rise by the signed low half."""
     return [
         saturate or f"ssat %{z}, #26, %{z}",
-        f"bfi %position{position}, %{z}, #0, #15",
         f"asr %piece_{result}, %{z}, #15",
         f"ldr %word_{result}, [%{table}, %piece_{result}, lsl #2]",
-        f"smuad %{result}, %position{position}, %word_{result}",
+        f"ubfx %rise_{result}, %word_{result}, #0, #10",
+        f"smlabb %{result}, %rise_{result}, %{z}, %word_{result}",
     ]
 
 
@@ -186,45 +181,45 @@ def fine_tanh(result: str, z: str, saturate: str = "") -> list[str]:
 LSTM_END = ["smmulr %h, %o, %t", "ldr %weight, {head.0}", "smmlar %head, %h, %weight, %head"]
 
 
-def round_state(state: str, bits: int, fine: bool) -> list[str]:
+def round_state(state: str, fine: bool) -> list[str]:
     """RoundState of recurrent_q15.h"""
     if not fine:
-        return [
-            f"add %rounded, %{state}, #{1 << (bits - 1)}",
-            f"asr %q15, %rounded, #{bits}",
-            "strh %q15, [%hidden], #2",
-        ]
+        return [f"asr %q15, %{state}, #15", "strh %q15, [%hidden], #2"]
     return [
         "ldr %before_left, {left.0}",
         f"add %total, %{state}, %before_left",
-        f"ubfx %left, %total, #0, #{bits}",
+        "ubfx %left, %total, #0, #15",
         "str %left, {left.0}",
-        f"ssat %q15, #16, %total, asr #{bits}",
+        "ssat %q15, #16, %total, asr #15",
         "strh %q15, [%hidden], #2",
     ]
+
+
+def fine_sigmoid(result: str, z: str) -> list[str]:
+    return [*fine_tanh(f"t{result}", z), f"add %{result}, %q31_half, %t{result}, asr #1"]
 
 
 def lstm_unit() -> list[str]:
     """CoarseCell of lstm_q15.cc; the shifts depend on the format of the cell state."""
     return [
         *pre_activation("zi", 0),
-        *activation("i", "sigmoid", "zi", 0),
+        *activation("i", "sigmoid", "zi"),
         *pre_activation("zg", 2),
-        *activation("g", "tanh", "zg", 1),
+        *activation("g", "tanh", "zg"),
         "smmulr %candidate, %i, %g",
-        "asr %scaled, %candidate, #\\product_shift",
+        "asr %scaled, %candidate, #\\candidate_shift",
         *pre_activation("zf", 1),
-        *activation("f", "sigmoid", "zf", 0),
+        *activation("f", "sigmoid", "zf"),
         "ldr %before, {state.0}",
         "smmlar %sum_c, %before, %f, %scaled",
-        "ssat %c, #30, %sum_c",
-        "lsl %after, %c, #2",
+        "ssat %c, #31, %sum_c",
+        "lsl %after, %c, #1",
         "str %after, {state.0}",
-        *activation("t", "tanh", "zc", 1, saturate="ssat %zc, #26, %c\\tanh_shift"),
+        *activation("t", "tanh", "zc", saturate="ssat %zc, #26, %c\\tanh_shift"),
         *pre_activation("zo", 3),
-        *activation("o", "sigmoid", "zo", 0),
+        *activation("o", "sigmoid", "zo"),
         *LSTM_END,
-        *round_state("h", 13, fine=False),
+        *round_state("h", fine=False),
     ]
 
 
@@ -232,8 +227,7 @@ def lstm_fine_unit() -> list[str]:
     """FineCell of lstm_q15.cc"""
     return [
         *pre_activation("zi", 0),
-        *fine_tanh("ti", "zi"),
-        "add %i, %q29_half, %ti, asr #3",
+        *fine_sigmoid("i", "zi"),
         *pre_activation("zg", 2),
         *fine_tanh("tg", "zg"),
         "asr %candidate, %tg, #\\candidate_shift",
@@ -250,10 +244,9 @@ def lstm_fine_unit() -> list[str]:
         "str %c, {state.0}",
         *fine_tanh("t", "zc", saturate="ssat %zc, #27, %c\\tanh_shift"),
         *pre_activation("zo", 3),
-        *fine_tanh("to", "zo"),
-        "add %o, %q29_half, %to, asr #3",
+        *fine_sigmoid("o", "zo"),
         *LSTM_END,
-        *round_state("h", 13, fine=True),
+        *round_state("h", fine=True),
     ]
 
 
@@ -263,36 +256,32 @@ def with_sum(z: str, row: int) -> list[str]:
 
 def gru_unit(stacked: bool, fine: bool) -> list[str]:
     """gru_q15.cc"""
-    shift = 1 if fine else 2  # from the product with a Q31 or Q30 gate to the format of the other factor
-
-    def sigmoid(result: str, z: str) -> list[str]:
-        if fine:
-            return [*fine_tanh(f"t{result}", z), f"add %{result}, %q31_half, %t{result}, asr #1"]
-        return activation(result, "sigmoid", z, 0)
-
     below = ["ldr %zn, {bias.3}", "ldr %input3, {input.3}", "smmla %zn, %x, %input3, %zn"]
-    tanh = activation("n", "tanh", "zn2", 1, "ssat %zn2, #26, %zsum")
     if fine:
-        tanh = [*fine_tanh("tn", "zn2", "ssat %zn2, #27, %zsum, lsl #1"), "asr %n, %tn, #1"]
+        reset, update = fine_sigmoid("r", "zr"), fine_sigmoid("z", "zz")
+        tanh = fine_tanh("n31", "zn2", "ssat %zn2, #27, %zsum, lsl #1")
+    else:
+        reset, update = activation("r", "sigmoid", "zr"), activation("z", "sigmoid", "zz")
+        tanh = activation("n31", "tanh", "zn2", "ssat %zn2, #26, %zsum")
     return [
         *pre_activation("zr", 0),
-        *sigmoid("r", "zr"),
+        *reset,
         *with_sum("from_state", 2),
         *(with_sum("zn", 3) if stacked else below),
         "smmulr %gated, %r, %from_state",
-        f"add %zsum, %zn, %gated, lsl #{shift}",
+        "add %zsum, %zn, %gated, lsl #1",
         *tanh,
+        "asr %n, %n31, #1",
         *pre_activation("zz", 1),
-        *sigmoid("z", "zz"),
+        *update,
         "ldr %before, {state.0}",
         "sub %difference, %before, %n",
         "smmulr %kept, %z, %difference",
-        f"add %after, %n, %kept, lsl #{shift}",
+        "add %after, %n, %kept, lsl #1",
         "str %after, {state.0}",
-        "asr %h, %after, #2",
         "ldr %weight, {head.0}",
-        "smmlar %head, %h, %weight, %head",
-        *round_state("after", 15, fine),
+        "smmlar %head, %after, %weight, %head",
+        *round_state("after", fine),
     ]
 
 
@@ -327,7 +316,7 @@ KINDS = {
     "bfi": "dsp",
     "ubfx": "dsp",
 }
-KINDS |= dict.fromkeys(("smmla", "smmlar", "smmulr", "smuad", "smlawb", "smlal"), "multiply")
+KINDS |= dict.fromkeys(("smmla", "smmlar", "smmulr", "smlabb", "smlawb", "smlal"), "multiply")
 KINDS |= dict.fromkeys(("add", "sub", "rsb", "cmp"), "alu")
 # cycles from an operation to the first that may use its result, by how it is used
 LATENCY = {
@@ -366,8 +355,6 @@ def parse(line: str, unit: int, fixed: dict[str, str]) -> Operation:
         uses = dict.fromkeys(sources, "address")
     elif kind == "multiply":
         uses = dict.fromkeys(sources[:2], "factor") | dict.fromkeys(sources[2:], "addend")
-    elif "bfi" in text:
-        uses = {sources[0]: "early", target: "late"}
     else:
         uses = dict.fromkeys(sources, "late")
     operation = Operation(text, kind, {target}, uses, address)
@@ -511,7 +498,6 @@ def gates_lines(kernel: str) -> list[str]:
     unit_lines, fixed, seed = KERNELS[kernel]
     turn = turn_lines(unit_lines, fixed, seed)
     assert turn is not None
-    constants = ("0x10000000", "0x40000000") if fixed is FINE else ("0x80000000", "0x80000000")
     return [
         "push {r4-r11, lr}",
         "mov r3, r2",
@@ -521,7 +507,7 @@ def gates_lines(kernel: str) -> list[str]:
         f"ldr r1, [r0, #{LAYER_HIDDEN}]",
         f"ldr r0, [r0, #{LAYER_UNITS}]",
         "push {r4} @ the end",
-        *(f"mov {register}, #{constant}" for register, constant in zip(("r4", "r5"), constants, strict=True)),
+        "mov r5, #0x40000000",
         ".balign 8",
         "1:",
         *turn[1],
@@ -534,12 +520,12 @@ def gates_lines(kernel: str) -> list[str]:
 
 # kernel -> what one unit does, the registers that stay, and the seed of the best schedule among some thousands
 KERNELS = {
-    "LstmGates": (lstm_unit(), COARSE, 31000),
-    "LstmFineGates": (lstm_fine_unit(), FINE, 1416),
-    "GruGates": (gru_unit(stacked=False, fine=False), COARSE, 42272),
-    "GruFineGates": (gru_unit(stacked=False, fine=True), FINE, 4209),
-    "GruStackedGates": (gru_unit(stacked=True, fine=False), COARSE, 9605),
-    "GruStackedFineGates": (gru_unit(stacked=True, fine=True), FINE, 5030),
+    "LstmGates": (lstm_unit(), COARSE, 21568),
+    "LstmFineGates": (lstm_fine_unit(), FINE, 14827),
+    "GruGates": (gru_unit(stacked=False, fine=False), COARSE, 4666),
+    "GruFineGates": (gru_unit(stacked=False, fine=True), FINE, 20924),
+    "GruStackedGates": (gru_unit(stacked=True, fine=False), COARSE, 9422),
+    "GruStackedFineGates": (gru_unit(stacked=True, fine=True), FINE, 853),
 }
 
 
@@ -547,7 +533,7 @@ def turn_cycles(lines: list[str]) -> float:
     """Of one turn in the pipeline model of export/cortex_m7, when the loop has settled."""
     from export.cortex_m7 import Step, assemble, estimate
 
-    shifts = {"\\product_shift": "4", "\\candidate_shift": "3", "\\tanh_shift": ", asr #2"}
+    shifts = {"\\candidate_shift": "3", "\\tanh_shift": ", asr #2"}
     text = "\n".join(["1:", *lines, "bne 1b"])
     for name, value in shifts.items():
         text = text.replace(name, value)
@@ -618,12 +604,11 @@ def file_text() -> str:
         *indented(dot_function("DotQ15Rows3", rows=6)),
         *("", "// From the sums of two units a turn to their new states; one function a format of the cell state."),
     ]
-    for kernel, product in (("LstmGates", "product"), ("LstmFineGates", "candidate")):
-        lines += [f".macro {kernel} name, {product}_shift, tanh_shift", *gates_function(kernel, "\\name"), ".endm"]
+    for kernel, bits_less in (("LstmGates", 23), ("LstmFineGates", 24)):
+        lines += [f".macro {kernel} name, candidate_shift, tanh_shift", *gates_function(kernel, "\\name"), ".endm"]
         for bits in CELL_FRAC_BITS:
-            shift = f'", asr #{bits - 24}"' if bits > 24 else '""'
-            product_shift = 30 - bits if kernel == "LstmGates" else 29 - bits
-            lines.append(f"{kernel} {kernel}Q15Cell{bits}, {product_shift}, {shift}")
+            shift = f'", asr #{bits - bits_less}"' if bits > bits_less else '""'
+            lines.append(f"{kernel} {kernel}Q15Cell{bits}, {31 - bits}, {shift}")
     for kernel in KERNELS:
         if kernel.startswith("Gru"):
             lines += ["", *gates_function(kernel, f"{kernel}Q15")]

@@ -20,8 +20,8 @@ RecurrentLayerQ15::GatesKernel GruGatesQ15, GruFineGatesQ15, GruStackedGatesQ15,
 void UseGruQ15(RecurrentLayerQ15& layer) {
   static RecurrentLayerQ15::GatesKernel* const kGates[2][2] = {{GruGatesQ15, GruFineGatesQ15},
                                                                {GruStackedGatesQ15, GruStackedFineGatesQ15}};
-  layer.gates = kGates[layer.stacked][layer.fine];
-  layer.tables[0] = layer.fine ? kFineCentre : kSigmoidCentre;
+  layer.gates = kGates[layer.stacked][layer.fine()];
+  layer.tables[0] = layer.fine() ? kFineCentre : kSigmoidCentre;
   layer.tables[1] = kTanhCentre;
 }
 
@@ -29,30 +29,21 @@ void UseGruQ15(RecurrentLayerQ15& layer) {
 
 void UseGruQ15(RecurrentLayerQ15&) {}
 
-int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
-  layer.stacked ? DotQ15<4>(layer) : DotQ15<3>(layer);
+int32_t GruGates(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
   int16_t* hidden = layer.hidden;
-  for (RecurrentLayerQ15::Unit* unit = layer.units; unit < layer.units_end; ++unit) {
+  for (RecurrentLayerQ15::Unit* unit = layer.dot.units; unit < layer.dot.units_end; ++unit) {
     const auto with_sum = [unit](int row) { return Smmla(unit->sum[row], unit->scale[row], unit->bias[row]); };
     const int32_t reset = Smmla(x, unit->input[0], with_sum(0));
     const int32_t update = Smmla(x, unit->input[1], with_sum(1));
     const int32_t from_state = with_sum(2);
     const int32_t from_below = layer.stacked ? with_sum(3) : Smmla(x, unit->input[3], unit->bias[3]);
-    int32_t state;
-    if (layer.fine) {
-      const auto tanh_q31 = [](int32_t pre) { return FineTanhQ31(ShiftLeft(pre, 1)); };
-      const auto sigmoid_q31 = [&](int32_t pre) { return (1 << 30) + (tanh_q31(pre) >> 1); };
-      const int32_t gated = ShiftLeft(Smmulr(sigmoid_q31(reset), from_state), 1);
-      const int32_t candidate = tanh_q31(from_below + gated) >> 1;
-      state = candidate + ShiftLeft(Smmulr(sigmoid_q31(update), unit->state - candidate), 1);
-    } else {
-      const int32_t gated = ShiftLeft(Smmulr(SigmoidQ30(reset), from_state), 2);
-      const int32_t candidate = TanhQ30(from_below + gated);
-      state = candidate + ShiftLeft(Smmulr(SigmoidQ30(update), unit->state - candidate), 2);
-    }
+    const auto sigmoid = layer.fine() ? FineSigmoidQ31 : SigmoidQ31;
+    const auto tangent = layer.fine() ? FineTanhQ31 : TanhQ31;
+    const int32_t candidate = tangent(from_below + ShiftLeft(Smmulr(sigmoid(reset), from_state), 1)) >> 1;
+    const int32_t state = candidate + ShiftLeft(Smmulr(sigmoid(update), unit->state - candidate), 1);
     unit->state = state;
-    *hidden++ = RoundState<15>(*unit, layer.fine, state);
-    head = Smmlar(state >> 2, unit->head, head);
+    *hidden++ = RoundState(*unit, layer.fine(), state);
+    head = Smmlar(state, unit->head, head);
   }
   return head;
 }

@@ -89,10 +89,10 @@ DotQ15Rows4:
     .set .Lturn, .Lturn + 1
     .endr
     stmia r12, {r4-r7}
-    add r12, r12, #80
+    add r12, r12, #88
     ldr lr, [sp, #144]
     stmia r12, {r8-r11}
-    add r12, r12, #80
+    add r12, r12, #88
     add r0, r0, lr
     ldr lr, [sp, #132]
     mov.w r4, #0
@@ -188,10 +188,10 @@ DotQ15Rows3:
     .set .Lturn, .Lturn + 1
     .endr
     stmia r12, {r4-r6}
-    add r12, r12, #80
+    add r12, r12, #88
     ldr lr, [sp, #144]
     stmia r12, {r7-r9}
-    add r12, r12, #80
+    add r12, r12, #88
     add r0, r0, lr
     ldr lr, [sp, #132]
     mov.w r4, #0
@@ -211,7 +211,7 @@ DotQ15Rows3:
     .size DotQ15Rows3, . - DotQ15Rows3
 
 // From the sums of two units a turn to their new states; one function a format of the cell state.
-.macro LstmGates name, product_shift, tanh_shift
+.macro LstmGates name, candidate_shift, tanh_shift
     .section .text.\name, "ax", %progbits
     .balign 8
     .global \name
@@ -225,148 +225,145 @@ DotQ15Rows3:
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x80000000
-    mov r5, #0x80000000
+    mov r5, #0x40000000
     .balign 8
     1:
-    ldr r8, [r0, #40]
-    ldr r9, [r0, #4]
+    ldr r4, [r0, #16]
+    ldr r5, [r0, #4]
+    ldr r8, [r0, #32]
+    ldr r9, [r0, #20]
     ldr r10, [r0, #8]
     ldr r11, [r0, #36]
-    ldr r12, [r0, #0]
-    ldr lr, [r0, #20]
-    smmla lr, r9, r11, lr
-    ldr r9, [r0, #56]
+    ldr r12, [r0, #40]
+    ldr lr, [r0, #52]
+    smmla r9, r5, r11, r9
+    ldr r5, [r0, #56]
     ldr r11, [r0, #24]
-    smmla r11, r10, r8, r11
+    smmla r9, r2, lr, r9
+    ldr lr, [r0, #0]
+    smmla r11, r10, r12, r11
     ldr r10, [r0, #48]
-    ldr r8, [r0, #32]
-    smmla r11, r2, r9, r11
-    ldr r9, [r0, #16]
-    smmla r9, r12, r8, r9
-    ldr r12, [r0, #52]
+    smmla r11, r2, r5, r11
+    smmla r4, lr, r8, r4
+    ldr r12, [r0, #64]
     ssat r11, #26, r11
-    smmla r9, r2, r10, r9
-    asr r8, r11, #15
-    smmla lr, r2, r12, lr
+    smmla r4, r2, r10, r4
     ssat r9, #26, r9
-    ldr r10, [r7, r8, lsl #2]
-    bfi r5, r11, #0, #15
-    asr r12, r9, #15
-    bfi r4, r9, #0, #15
-    ldr r8, [r6, r12, lsl #2]
-    ssat lr, #26, lr
-    smuad r11, r5, r10
-    smuad r9, r4, r8
-    asr r12, lr, #15
-    ldr r10, [r6, r12, lsl #2]
-    bfi r4, lr, #0, #15
-    ldr r8, [r0, #64]
-    smuad r12, r4, r10
-    ldr lr, [r0, #12]
-    smmulr r10, r9, r11
-    ldr r9, [r0, #60]
-    ldr r11, [r0, #44]
-    asr r10, r10, #\product_shift
-    smmlar r8, r8, r12, r10
-    ldr r12, [r0, #28]
-    ldr r10, [r0, #112]
-    smmla r12, lr, r11, r12
-    ldr lr, [r0, #80]
-    smmla r12, r2, r9, r12
-    ldr r11, [r0, #96]
-    ssat r9, #30, r8
-    smmla r11, lr, r10, r11
-    ssat r12, #26, r12
-    ldr r8, [r0, #128]
-    ssat lr, #26, r9\tanh_shift
-    ldr r10, [r0, #68]
-    bfi r4, r12, #0, #15
-    asr r12, r12, #15
-    ldr r12, [r6, r12, lsl #2]
-    smmla r11, r2, r8, r11
-    bfi r5, lr, #0, #15
-    asr r8, lr, #15
-    smuad lr, r4, r12
-    ldr r12, [r7, r8, lsl #2]
-    lsl r8, r9, #2
-    str r8, [r0, #64]
-    smuad r9, r5, r12
-    ldr r8, [r0, #88]
-    ldr r12, [r0, #104]
-    smmulr lr, lr, r9
-    ldr r9, [r0, #120]
-    ssat r11, #26, r11
-    smmla r12, r8, r9, r12
-    add r8, lr, #4096
+    asr r5, r11, #15
+    ssat r4, #26, r4
+    ldr lr, [r7, r5, lsl #2]
+    asr r8, r4, #15
+    asr r10, r9, #15
+    ubfx r5, lr, #0, #10
+    ldr r8, [r6, r8, lsl #2]
+    ldr r10, [r6, r10, lsl #2]
+    smlabb r5, r5, r11, lr
+    ubfx r11, r8, #0, #10
+    smlabb lr, r11, r4, r8
+    ldr r11, [r0, #12]
+    ubfx r4, r10, #0, #10
+    ldr r8, [r0, #28]
+    smlabb r4, r4, r9, r10
+    ldr r9, [r0, #44]
+    smmulr r10, lr, r5
+    ldr lr, [r0, #60]
+    smmla r8, r11, r9, r8
+    ldr r5, [r0, #88]
+    asr r11, r10, #\candidate_shift
+    smmlar r9, r12, r4, r11
+    smmla r8, r2, lr, r8
+    ldr r10, [r0, #120]
+    ssat r12, #31, r9
+    ldr r4, [r0, #144]
+    ssat r8, #26, r8
+    ldr r11, [r0, #104]
+    ssat lr, #26, r12\tanh_shift
     ldr r9, [r0, #136]
-    asr r8, r8, #13
-    smmlar r3, lr, r10, r3
-    ldr lr, [r0, #116]
-    ldr r10, [r0, #100]
-    smmla r12, r2, r9, r12
-    ldr r9, [r0, #84]
-    strh r8, [r1], #2
-    ldr r8, [r0, #132]
-    smmla r10, r9, lr, r10
-    asr r9, r11, #15
-    ssat r12, #26, r12
-    smmla r10, r2, r8, r10
-    asr lr, r12, #15
-    ldr r8, [r6, r9, lsl #2]
-    ssat r10, #26, r10
-    ldr r9, [r7, lr, lsl #2]
-    bfi r5, r12, #0, #15
-    asr lr, r10, #15
-    bfi r4, r11, #0, #15
-    smuad r12, r5, r9
-    smuad r11, r4, r8
-    ldr r9, [r0, #124]
-    bfi r4, r10, #0, #15
-    ldr r8, [r6, lr, lsl #2]
-    smmulr r10, r11, r12
-    ldr lr, [r0, #140]
-    ldr r11, [r0, #144]
-    smuad r12, r4, r8
-    asr r8, r10, #\product_shift
-    ldr r10, [r0, #92]
-    smmlar r11, r11, r12, r8
+    smmla r11, r5, r10, r11
+    asr r5, r8, #15
+    ldr r10, [r6, r5, lsl #2]
+    asr r5, lr, #15
+    ldr r5, [r7, r5, lsl #2]
+    smmla r11, r2, r9, r11
+    ubfx r9, r10, #0, #10
+    lsl r12, r12, #1
+    smlabb r9, r9, r8, r10
+    ldr r8, [r0, #68]
+    ubfx r10, r5, #0, #10
+    str r12, [r0, #64]
+    ldr r12, [r0, #128]
+    smlabb r10, r10, lr, r5
+    ldr lr, [r0, #92]
+    ldr r5, [r0, #96]
+    smmulr r9, r9, r10
+    ldr r10, [r0, #112]
+    smmla r10, r5, r12, r10
+    ldr r5, [r0, #140]
+    smmla r10, r2, r4, r10
     ldr r12, [r0, #108]
-    smmla r12, r10, r9, r12
-    ldr r8, [r0, #148]
-    ssat r10, #30, r11
-    smmla r12, r2, lr, r12
-    lsl r9, r10, #2
-    ldr r11, [sp]
-    ssat lr, #26, r10\tanh_shift
-    str r9, [r0, #144]
-    add r0, r0, #160
-    asr r10, lr, #15
+    ldr r4, [r0, #124]
+    smmlar r3, r9, r8, r3
+    ssat r10, #26, r10
+    asr r8, r9, #15
+    asr r9, r10, #15
+    smmla r12, lr, r4, r12
+    ssat r11, #26, r11
+    smmla r12, r2, r5, r12
+    asr lr, r11, #15
+    strh r8, [r1], #2
     ssat r12, #26, r12
-    ldr r9, [r7, r10, lsl #2]
-    bfi r5, lr, #0, #15
-    asr r10, r12, #15
-    ldr lr, [r6, r10, lsl #2]
-    smuad r10, r5, r9
-    bfi r4, r12, #0, #15
-    cmp r0, r11
-    smuad r9, r4, lr
-    smmulr r12, r9, r10
-    add r11, r12, #4096
-    smmlar r3, r12, r8, r3
-    asr lr, r11, #13
-    strh lr, [r1], #2
+    ldr r4, [r6, lr, lsl #2]
+    ubfx r5, r4, #0, #10
+    asr r8, r12, #15
+    smlabb lr, r5, r11, r4
+    ldr r5, [r7, r9, lsl #2]
+    ubfx r11, r5, #0, #10
+    ldr r4, [r0, #132]
+    smlabb r9, r11, r10, r5
+    ldr r11, [r6, r8, lsl #2]
+    ldr r10, [r0, #148]
+    ldr r5, [r0, #152]
+    smmulr r8, lr, r9
+    ldr lr, [r0, #116]
+    ubfx r9, r11, #0, #10
+    smlabb r9, r9, r12, r11
+    asr r12, r8, #\candidate_shift
+    ldr r11, [r0, #100]
+    smmlar r8, r5, r9, r12
+    ldr r5, [r0, #156]
+    smmla lr, r11, r4, lr
+    ldr r9, [sp]
+    ssat r12, #31, r8
+    smmla lr, r2, r10, lr
+    lsl r11, r12, #1
+    str r11, [r0, #152]
+    add r0, r0, #176
+    ssat r4, #26, r12\tanh_shift
+    cmp r0, r9
+    asr r8, r4, #15
+    ssat lr, #26, lr
+    ldr r10, [r7, r8, lsl #2]
+    asr r11, lr, #15
+    ldr r12, [r6, r11, lsl #2]
+    ubfx r9, r10, #0, #10
+    ubfx r8, r12, #0, #10
+    smlabb r11, r9, r4, r10
+    smlabb r9, r8, lr, r12
+    smmulr r4, r9, r11
+    smmlar r3, r4, r5, r3
+    asr r10, r4, #15
+    strh r10, [r1], #2
     bne 1b
     mov r0, r3
     add sp, sp, #4
     pop {r4-r11, pc}
     .size \name, . - \name
 .endm
-LstmGates LstmGatesQ15Cell24, 6, ""
-LstmGates LstmGatesQ15Cell25, 5, ", asr #1"
-LstmGates LstmGatesQ15Cell26, 4, ", asr #2"
-LstmGates LstmGatesQ15Cell27, 3, ", asr #3"
-LstmGates LstmGatesQ15Cell28, 2, ", asr #4"
+LstmGates LstmGatesQ15Cell24, 7, ", asr #1"
+LstmGates LstmGatesQ15Cell25, 6, ", asr #2"
+LstmGates LstmGatesQ15Cell26, 5, ", asr #3"
+LstmGates LstmGatesQ15Cell27, 4, ", asr #4"
+LstmGates LstmGatesQ15Cell28, 3, ", asr #5"
 .macro LstmFineGates name, candidate_shift, tanh_shift
     .section .text.\name, "ax", %progbits
     .balign 8
@@ -381,184 +378,183 @@ LstmGates LstmGatesQ15Cell28, 2, ", asr #4"
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x10000000
     mov r5, #0x40000000
     .balign 8
     1:
-    ldr r7, [r0, #0]
-    ldr r8, [r0, #36]
-    ldr r9, [r0, #16]
-    ldr r10, [r0, #4]
-    ldr r11, [r0, #32]
-    ldr r12, [r0, #48]
-    smmla r9, r7, r11, r9
-    ldr lr, [r0, #8]
-    smmla r9, r2, r12, r9
-    ldr r7, [r0, #40]
+    ldr r4, [r0, #16]
+    ldr r7, [r0, #52]
+    ldr r8, [r0, #0]
+    ldr r9, [r0, #4]
+    ldr r10, [r0, #48]
+    ldr r11, [r0, #36]
+    ldr r12, [r0, #32]
+    ldr lr, [r0, #20]
+    smmla lr, r9, r11, lr
+    ldr r9, [r0, #40]
+    smmla r4, r8, r12, r4
     ldr r11, [r0, #56]
+    smmla r4, r2, r10, r4
+    ldr r8, [r0, #8]
     ldr r12, [r0, #24]
-    smmla r12, lr, r7, r12
+    smmla lr, r2, r7, lr
+    smmla r12, r8, r9, r12
+    ldr r10, [r0, #12]
     smmla r12, r2, r11, r12
-    ssat r9, #27, r9, lsl #1
-    add lr, r9, #0x8000
-    ssat r12, #27, r12, lsl #1
-    add r7, r12, #0x8000
-    asr r11, lr, #16
-    add lr, r6, r11, lsl #3
-    asr r11, r7, #16
-    ldr r7, [lr, #4]
-    add r11, r6, r11, lsl #3
-    ldr lr, [lr]
-    smlawb r7, r7, r9, lr
-    ldr r9, [r11, #4]
-    ldr lr, [r11]
-    smlawb r11, r9, r12, lr
-    ldr r9, [r0, #72]
-    add r12, r4, r7, asr #3
-    ldr lr, [r0, #52]
-    ldr r7, [r0, #20]
-    asr r11, r11, #\candidate_shift
-    smmla r7, r10, r8, r7
-    ldr r10, [r0, #64]
-    smmla r7, r2, lr, r7
-    lsl r8, r10, #1
-    smlal r9, r10, r12, r11
-    ssat r7, #27, r7, lsl #1
-    add lr, r7, #0x8000
-    asr r12, lr, #16
-    add r11, r6, r12, lsl #3
-    ldr lr, [r0, #12]
-    ldr r12, [r11, #4]
-    ldr r11, [r11]
-    smlawb r12, r12, r7, r11
-    ldr r7, [r0, #28]
-    ldr r11, [r0, #44]
-    smmla r7, lr, r11, r7
-    rsb lr, r5, r12, asr #1
-    ldr r11, [r0, #60]
-    smlal r9, r10, r8, lr
-    str r9, [r0, #72]
-    ldr r12, [r0, #116]
-    smmla r7, r2, r11, r7
-    ldr r8, [r0, #88]
-    ssat lr, #31, r10
-    str lr, [r0, #64]
-    ssat r7, #27, r7, lsl #1
-    ssat r9, #27, lr\tanh_shift
-    add r11, r7, #0x8000
-    add r10, r9, #0x8000
-    asr lr, r11, #16
-    asr r11, r10, #16
-    add r10, r6, lr, lsl #3
-    add lr, r6, r11, lsl #3
-    ldr r11, [r10, #4]
-    ldr r10, [r10]
-    smlawb r11, r11, r7, r10
-    ldr r7, [lr, #4]
-    ldr r10, [lr]
-    smlawb lr, r7, r9, r10
-    ldr r7, [r0, #80]
-    ldr r9, [r0, #96]
-    add r10, r4, r11, asr #3
-    ldr r11, [r0, #112]
-    smmulr r10, r10, lr
-    ldr lr, [r0, #128]
-    smmla r9, r7, r11, r9
-    ldr r7, [r0, #76]
-    smmla r9, r2, lr, r9
-    ldr r11, [r0, #68]
-    add lr, r10, r7
-    ubfx r7, lr, #0, #13
-    smmlar r3, r10, r11, r3
-    ssat r9, #27, r9, lsl #1
-    str r7, [r0, #76]
-    add r10, r9, #0x8000
-    asr r11, r10, #16
-    add r7, r6, r11, lsl #3
-    ssat r10, #16, lr, asr #13
-    strh r10, [r1], #2
-    ldr r11, [r0, #120]
-    ldr lr, [r0, #104]
-    smmla lr, r8, r11, lr
-    ldr r10, [r0, #136]
-    ldr r8, [r7, #4]
-    smmla lr, r2, r10, lr
-    ldr r11, [r7]
-    smlawb r10, r8, r9, r11
-    ldr r7, [r0, #100]
-    ldr r8, [r0, #152]
+    ldr r7, [r0, #44]
     ssat lr, #27, lr, lsl #1
+    ldr r8, [r0, #28]
+    ssat r4, #27, r4, lsl #1
     add r9, lr, #0x8000
-    add r11, r4, r10, asr #3
-    ldr r10, [r0, #84]
+    ssat r12, #27, r12, lsl #1
+    add r11, r4, #0x8000
+    asr r11, r11, #16
     asr r9, r9, #16
     add r9, r6, r9, lsl #3
-    smmla r7, r10, r12, r7
-    ldr r10, [r0, #132]
-    ldr r12, [r9, #4]
-    smmla r7, r2, r10, r7
-    ldr r10, [r0, #144]
-    ldr r9, [r9]
-    smlawb r12, r12, lr, r9
-    lsl lr, r10, #1
-    ssat r7, #27, r7, lsl #1
-    add r9, r7, #0x8000
-    asr r12, r12, #\candidate_shift
-    asr r9, r9, #16
-    smlal r8, r10, r11, r12
-    add r11, r6, r9, lsl #3
-    ldr r12, [r0, #92]
-    ldr r9, [r11]
-    ldr r11, [r11, #4]
-    smlawb r11, r11, r7, r9
-    ldr r7, [r0, #124]
-    ldr r9, [r0, #108]
-    smmla r9, r12, r7, r9
-    rsb r12, r5, r11, asr #1
-    ldr r7, [r0, #140]
-    smlal r8, r10, lr, r12
-    smmla r9, r2, r7, r9
-    ldr r11, [r0, #156]
+    smmla r8, r10, r7, r8
+    add r10, r12, #0x8000
+    add r7, r6, r11, lsl #3
+    asr r11, r10, #16
+    ldr r10, [r9]
+    add r11, r6, r11, lsl #3
+    ldr r9, [r9, #4]
+    smlawb r9, r9, lr, r10
+    ldr lr, [r7, #4]
+    ldr r10, [r11, #4]
+    ldr r7, [r7]
+    smlawb lr, lr, r4, r7
+    ldr r4, [r11]
+    smlawb r7, r10, r12, r4
+    ldr r11, [r0, #60]
+    ldr r10, [r0, #64]
+    asr r12, r7, #\candidate_shift
+    lsl r4, r10, #1
+    add r7, r5, lr, asr #1
+    smmla r8, r2, r11, r8
+    rsb lr, r5, r9, asr #1
+    ldr r11, [r0, #72]
+    smlal r11, r10, r7, r12
+    ldr r9, [r0, #120]
+    smlal r11, r10, r4, lr
+    ldr r7, [r0, #96]
+    ldr r12, [r0, #124]
+    ldr r4, [r0, #104]
     ssat lr, #31, r10
-    str r8, [r0, #152]
-    ldr r12, [r0, #148]
-    str lr, [r0, #144]
+    ldr r10, [r0, #88]
+    ssat r8, #27, r8, lsl #1
+    str lr, [r0, #64]
+    ssat lr, #27, lr\tanh_shift
+    smmla r4, r10, r9, r4
+    add r10, lr, #0x8000
+    add r9, r8, #0x8000
+    asr r10, r10, #16
+    asr r9, r9, #16
+    add r9, r6, r9, lsl #3
+    str r11, [r0, #72]
+    add r11, r6, r10, lsl #3
+    ldr r10, [r0, #136]
+    smmla r4, r2, r10, r4
+    ldr r10, [r9, #4]
+    ldr r9, [r9]
+    smlawb r10, r10, r8, r9
+    ldr r8, [r11]
+    ssat r4, #27, r4, lsl #1
+    ldr r9, [r11, #4]
+    add r11, r4, #0x8000
+    smlawb r9, r9, lr, r8
+    ldr lr, [r0, #128]
+    ldr r8, [r0, #144]
+    add r10, r5, r10, asr #1
+    asr r11, r11, #16
+    smmulr r10, r10, r9
+    ldr r9, [r0, #112]
+    add r11, r6, r11, lsl #3
+    smmla r9, r7, lr, r9
+    ldr r7, [r0, #76]
+    smmla r9, r2, r8, r9
+    ldr lr, [r0, #68]
+    ldr r8, [r11]
+    add r7, r10, r7
+    ldr r11, [r11, #4]
+    smmlar r3, r10, lr, r3
+    ldr r10, [r0, #92]
+    ldr lr, [r0, #152]
     ssat r9, #27, r9, lsl #1
-    add r7, r9, #0x8000
-    asr r10, r7, #16
-    ssat r8, #27, lr\tanh_shift
-    add r7, r8, #0x8000
-    add lr, r6, r10, lsl #3
-    asr r10, r7, #16
-    ldr r7, [lr, #4]
-    add r10, r6, r10, lsl #3
-    ldr lr, [lr]
-    smlawb r7, r7, r9, lr
-    ldr r9, [r10, #4]
-    ldr lr, [r10]
-    smlawb r10, r9, r8, lr
-    ldr r9, [sp]
-    add r8, r4, r7, asr #3
-    smmulr lr, r8, r10
-    add r7, lr, r11
-    smmlar r3, lr, r12, r3
-    ubfx r8, r7, #0, #13
-    str r8, [r0, #156]
-    add r0, r0, #160
-    cmp r0, r9
-    ssat r10, #16, r7, asr #13
-    strh r10, [r1], #2
+    smlawb r11, r11, r4, r8
+    ldr r4, [r0, #108]
+    add r8, r9, #0x8000
+    smmla r4, r10, r12, r4
+    asr r10, r8, #16
+    ssat r12, #16, r7, asr #15
+    strh r12, [r1], #2
+    add r8, r6, r10, lsl #3
+    ldr r12, [r0, #160]
+    ubfx r10, r7, #0, #15
+    str r10, [r0, #76]
+    ldr r7, [r0, #140]
+    lsl r10, lr, #1
+    add r11, r5, r11, asr #1
+    smmla r4, r2, r7, r4
+    ldr r7, [r8, #4]
+    ldr r8, [r8]
+    smlawb r7, r7, r9, r8
+    ldr r9, [r0, #100]
+    ssat r4, #27, r4, lsl #1
+    ldr r8, [r0, #132]
+    asr r7, r7, #\candidate_shift
+    smlal r12, lr, r11, r7
+    add r11, r4, #0x8000
+    asr r7, r11, #16
+    ldr r11, [r0, #116]
+    add r7, r6, r7, lsl #3
+    smmla r11, r9, r8, r11
+    ldr r9, [r0, #148]
+    ldr r8, [r7, #4]
+    ldr r7, [r7]
+    smmla r11, r2, r9, r11
+    smlawb r9, r8, r4, r7
+    ldr r8, [r0, #164]
+    ldr r4, [sp]
+    ssat r11, #27, r11, lsl #1
+    ldr r7, [r0, #156]
+    rsb r9, r5, r9, asr #1
+    smlal r12, lr, r10, r9
+    add r10, r11, #0x8000
+    asr r9, r10, #16
+    str r12, [r0, #160]
+    ssat r10, #31, lr
+    str r10, [r0, #152]
+    add r12, r6, r9, lsl #3
+    ssat lr, #27, r10\tanh_shift
+    add r9, lr, #0x8000
+    ldr r10, [r12, #4]
+    asr r9, r9, #16
+    ldr r12, [r12]
+    add r9, r6, r9, lsl #3
+    smlawb r10, r10, r11, r12
+    ldr r11, [r9]
+    ldr r12, [r9, #4]
+    add r9, r5, r10, asr #1
+    smlawb r10, r12, lr, r11
+    smmulr r12, r9, r10
+    add lr, r12, r8
+    smmlar r3, r12, r7, r3
+    ubfx r11, lr, #0, #15
+    str r11, [r0, #164]
+    add r0, r0, #176
+    ssat r9, #16, lr, asr #15
+    strh r9, [r1], #2
+    cmp r0, r4
     bne 1b
     mov r0, r3
     add sp, sp, #4
     pop {r4-r11, pc}
     .size \name, . - \name
 .endm
-LstmFineGates LstmFineGatesQ15Cell24, 5, ""
-LstmFineGates LstmFineGatesQ15Cell25, 4, ", asr #1"
-LstmFineGates LstmFineGatesQ15Cell26, 3, ", asr #2"
-LstmFineGates LstmFineGatesQ15Cell27, 2, ", asr #3"
-LstmFineGates LstmFineGatesQ15Cell28, 1, ", asr #4"
+LstmFineGates LstmFineGatesQ15Cell24, 7, ""
+LstmFineGates LstmFineGatesQ15Cell25, 6, ", asr #1"
+LstmFineGates LstmFineGatesQ15Cell26, 5, ", asr #2"
+LstmFineGates LstmFineGatesQ15Cell27, 4, ", asr #3"
+LstmFineGates LstmFineGatesQ15Cell28, 3, ", asr #4"
 
     .section .text.GruGatesQ15, "ax", %progbits
     .balign 8
@@ -573,107 +569,104 @@ GruGatesQ15:
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x80000000
-    mov r5, #0x80000000
+    mov r5, #0x40000000
     .balign 8
     1:
-    ldr r8, [r0, #32]
-    ldr r9, [r0, #52]
-    ldr r10, [r0, #16]
-    ldr r11, [r0, #36]
-    ldr r12, [r0, #0]
-    ldr lr, [r0, #4]
-    smmla r10, r12, r8, r10
+    ldr r4, [r0, #32]
+    ldr r5, [r0, #60]
+    ldr r8, [r0, #16]
+    ldr r9, [r0, #28]
+    ldr r10, [r0, #0]
+    ldr r11, [r0, #20]
     ldr r12, [r0, #48]
-    ldr r8, [r0, #20]
-    smmla r10, r2, r12, r10
-    ldr r12, [r0, #40]
-    smmla r8, lr, r11, r8
-    ldr lr, [r0, #8]
-    smmla r8, r2, r9, r8
-    ldr r11, [r0, #60]
-    ssat r10, #26, r10
-    ldr r9, [r0, #24]
+    ldr lr, [r0, #4]
+    smmla r8, r10, r4, r8
+    ldr r10, [r0, #40]
+    smmla r8, r2, r12, r8
+    ldr r4, [r0, #88]
+    ldr r12, [r0, #24]
+    smmla r9, r2, r5, r9
     ssat r8, #26, r8
-    smmla r9, lr, r12, r9
-    asr lr, r8, #15
-    asr r12, r10, #15
-    ldr r12, [r6, r12, lsl #2]
-    bfi r4, r10, #0, #15
-    ldr r10, [r6, lr, lsl #2]
-    smuad lr, r4, r12
-    ldr r12, [r0, #28]
-    bfi r4, r8, #0, #15
-    ldr r8, [r0, #80]
-    smuad r10, r4, r10
-    smmulr lr, lr, r9
-    ldr r9, [r0, #128]
-    smmla r12, r2, r11, r12
-    ldr r11, [r0, #96]
-    add r12, r12, lr, lsl #2
-    ldr lr, [r0, #112]
+    ldr r5, [r0, #8]
+    smmla r12, r5, r10, r12
+    asr r5, r8, #15
+    ldr r10, [r6, r5, lsl #2]
+    ubfx r5, r10, #0, #10
+    smlabb r5, r5, r8, r10
+    ldr r8, [r0, #120]
+    ldr r10, [r0, #136]
+    smmulr r5, r5, r12
+    ldr r12, [r0, #104]
+    smmla r12, r4, r8, r12
+    ldr r4, [r0, #96]
+    smmla r12, r2, r10, r12
+    ldr r8, [r0, #52]
+    add r10, r9, r5, lsl #1
+    ldr r9, [r0, #36]
     ssat r12, #26, r12
-    smmla r11, r8, lr, r11
-    ldr r8, [r0, #88]
-    smmla r11, r2, r9, r11
-    ldr lr, [r0, #104]
-    bfi r5, r12, #0, #15
-    ldr r9, [r0, #120]
-    ssat r11, #26, r11
-    asr r12, r12, #15
-    ldr r12, [r7, r12, lsl #2]
-    smmla lr, r8, r9, lr
-    asr r8, r11, #15
-    ldr r9, [r0, #64]
-    smuad r12, r5, r12
-    ldr r8, [r6, r8, lsl #2]
-    bfi r4, r11, #0, #15
-    ldr r11, [r0, #140]
-    smuad r8, r4, r8
-    sub r9, r9, r12
-    smmulr r10, r10, r9
-    ldr r9, [r0, #84]
-    smmulr r8, r8, lr
-    ldr lr, [r0, #108]
-    smmla lr, r2, r11, lr
-    ldr r11, [r0, #100]
-    add r12, r12, r10, lsl #2
-    ldr r10, [r0, #116]
-    add lr, lr, r8, lsl #2
-    ldr r8, [r0, #132]
-    smmla r11, r9, r10, r11
-    asr r9, r12, #2
+    ldr r5, [r0, #128]
+    ssat r10, #26, r10
+    smmla r11, lr, r9, r11
+    asr lr, r12, #15
     smmla r11, r2, r8, r11
-    ldr r10, [r0, #68]
-    ssat r8, #26, lr
-    str r12, [r0, #64]
+    ldr r9, [r6, lr, lsl #2]
+    asr r8, r10, #15
     ssat r11, #26, r11
-    asr lr, r8, #15
-    ldr lr, [r7, lr, lsl #2]
-    add r12, r12, #16384
-    bfi r5, r8, #0, #15
-    asr r8, r11, #15
-    bfi r4, r11, #0, #15
-    smuad r11, r5, lr
-    ldr lr, [r6, r8, lsl #2]
-    asr r8, r12, #15
-    strh r8, [r1], #2
-    ldr r12, [r0, #144]
-    smuad r8, r4, lr
-    sub lr, r12, r11
-    smmlar r3, r9, r10, r3
+    ldr lr, [r0, #112]
+    ldr r8, [r7, r8, lsl #2]
+    smmla lr, r4, r5, lr
+    ubfx r4, r9, #0, #10
+    asr r5, r11, #15
+    smlabb r4, r4, r12, r9
     ldr r12, [r0, #148]
-    smmulr r9, r8, lr
-    ldr r10, [sp]
-    add r8, r11, r9, lsl #2
-    str r8, [r0, #144]
-    add r0, r0, #160
-    add lr, r8, #16384
-    asr r11, r8, #2
-    asr r9, lr, #15
+    ubfx r9, r8, #0, #10
+    ldr r5, [r6, r5, lsl #2]
+    smlabb r9, r9, r10, r8
+    ldr r10, [r0, #92]
+    ldr r8, [r0, #116]
+    smmulr r4, r4, lr
+    smmla r8, r2, r12, r8
+    ldr lr, [r0, #124]
+    ubfx r12, r5, #0, #10
+    asr r9, r9, #1
+    add r8, r8, r4, lsl #1
+    smlabb r4, r12, r11, r5
+    ssat r12, #26, r8
+    ldr r11, [r0, #140]
+    ldr r5, [r0, #64]
+    ldr r8, [r0, #108]
+    smmla r8, r10, lr, r8
+    asr r10, r12, #15
+    sub lr, r5, r9
+    ldr r5, [r0, #68]
+    smmulr r4, r4, lr
+    ldr lr, [r7, r10, lsl #2]
+    smmla r8, r2, r11, r8
+    ldr r10, [r0, #152]
+    ubfx r11, lr, #0, #10
+    ssat r8, #26, r8
+    smlabb r11, r11, r12, lr
+    asr r12, r8, #15
+    ldr lr, [r6, r12, lsl #2]
+    add r12, r9, r4, lsl #1
+    smmlar r3, r12, r5, r3
+    asr r9, r12, #15
     strh r9, [r1], #2
-    cmp r0, r10
-    smmlar r3, r11, r12, r3
+    asr r4, r11, #1
+    ubfx r5, lr, #0, #10
+    str r12, [r0, #64]
+    smlabb r9, r5, r8, lr
+    sub r11, r10, r4
+    ldr r12, [sp]
+    smmulr r5, r9, r11
+    ldr r8, [r0, #156]
+    add lr, r4, r5, lsl #1
+    str lr, [r0, #152]
+    add r0, r0, #176
+    asr r10, lr, #15
+    cmp r0, r12
+    smmlar r3, lr, r8, r3
+    strh r10, [r1], #2
     bne 1b
     mov r0, r3
     add sp, sp, #4
@@ -693,131 +686,128 @@ GruFineGatesQ15:
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x10000000
     mov r5, #0x40000000
     .balign 8
     1:
-    ldr r7, [r0, #16]
-    ldr r8, [r0, #52]
-    ldr r9, [r0, #48]
-    ldr r10, [r0, #28]
-    ldr r11, [r0, #32]
-    ldr r12, [r0, #4]
-    ldr lr, [r0, #0]
-    smmla r7, lr, r11, r7
-    ldr lr, [r0, #40]
-    smmla r7, r2, r9, r7
-    ldr r11, [r0, #24]
-    ldr r9, [r0, #8]
-    ssat r7, #27, r7, lsl #1
-    smmla r11, r9, lr, r11
-    add r9, r7, #0x8000
-    ldr lr, [r0, #60]
-    asr r9, r9, #16
-    add r9, r6, r9, lsl #3
-    smmla r10, r2, lr, r10
-    ldr lr, [r9, #4]
-    ldr r9, [r9]
-    smlawb lr, lr, r7, r9
-    ldr r7, [r0, #112]
-    add r9, r5, lr, asr #1
-    ldr lr, [r0, #36]
-    smmulr r9, r9, r11
-    ldr r11, [r0, #20]
-    smmla r11, r12, lr, r11
-    ldr r12, [r0, #96]
-    smmla r11, r2, r8, r11
-    ldr lr, [r0, #80]
-    add r8, r10, r9, lsl #1
-    ldr r10, [r0, #128]
-    smmla r12, lr, r7, r12
-    ldr r9, [r0, #120]
-    smmla r12, r2, r10, r12
-    ldr lr, [r0, #104]
-    ssat r7, #27, r8, lsl #1
-    ldr r10, [r0, #88]
-    ssat r11, #27, r11, lsl #1
-    add r8, r7, #0x8000
-    ssat r12, #27, r12, lsl #1
-    smmla lr, r10, r9, lr
-    asr r10, r8, #16
-    add r9, r11, #0x8000
-    add r8, r6, r10, lsl #3
-    asr r10, r9, #16
-    add r9, r6, r10, lsl #3
-    ldr r10, [r8, #4]
-    ldr r8, [r8]
-    smlawb r10, r10, r7, r8
-    add r7, r12, #0x8000
-    asr r8, r7, #16
-    ldr r7, [r9]
-    add r8, r6, r8, lsl #3
-    ldr r9, [r9, #4]
-    asr r10, r10, #1
-    smlawb r9, r9, r11, r7
-    ldr r11, [r8, #4]
-    ldr r7, [r0, #64]
-    ldr r8, [r8]
-    smlawb r11, r11, r12, r8
-    ldr r12, [r0, #140]
-    add r8, r5, r9, asr #1
-    sub r9, r7, r10
-    ldr r7, [r0, #76]
-    add r11, r5, r11, asr #1
-    smmulr r8, r8, r9
-    smmulr r9, r11, lr
-    ldr r11, [r0, #108]
-    smmla r11, r2, r12, r11
-    ldr lr, [r0, #116]
-    add r12, r10, r8, lsl #1
-    ldr r10, [r0, #100]
-    add r8, r11, r9, lsl #1
-    ldr r11, [r0, #84]
-    add r9, r12, r7
-    ldr r7, [r0, #68]
-    smmla r10, r11, lr, r10
-    ldr r11, [r0, #132]
-    ssat lr, #27, r8, lsl #1
-    str r12, [r0, #64]
-    ssat r8, #16, r9, asr #15
-    strh r8, [r1], #2
-    smmla r10, r2, r11, r10
-    asr r8, r12, #2
-    smmlar r3, r8, r7, r3
-    add r11, lr, #0x8000
-    ubfx r12, r9, #0, #15
-    str r12, [r0, #76]
+    ldr r4, [r0, #0]
+    ldr r7, [r0, #36]
+    ldr r8, [r0, #32]
+    ldr r9, [r0, #20]
+    ldr r10, [r0, #16]
+    ldr r11, [r0, #52]
+    smmla r10, r4, r8, r10
+    ldr r12, [r0, #48]
+    ldr lr, [r0, #120]
+    ldr r4, [r0, #4]
+    smmla r10, r2, r12, r10
+    ldr r8, [r0, #104]
+    ldr r12, [r0, #8]
+    smmla r9, r4, r7, r9
+    ldr r4, [r0, #88]
+    ldr r7, [r0, #60]
     ssat r10, #27, r10, lsl #1
-    ldr r8, [r0, #144]
-    add r7, r10, #0x8000
-    asr r9, r11, #16
-    asr r12, r7, #16
-    ldr r11, [r0, #156]
-    add r7, r6, r12, lsl #3
-    add r12, r6, r9, lsl #3
-    ldr r9, [r12]
-    ldr r12, [r12, #4]
-    smlawb r12, r12, lr, r9
-    ldr lr, [r7, #4]
-    ldr r9, [r7]
-    smlawb r7, lr, r10, r9
-    asr lr, r12, #1
-    sub r10, r8, lr
-    ldr r9, [r0, #148]
+    smmla r9, r2, r11, r9
+    add r11, r10, #0x8000
+    smmla r8, r4, lr, r8
+    asr r4, r11, #16
+    ldr lr, [r0, #136]
+    add r11, r6, r4, lsl #3
+    ldr r4, [r0, #40]
+    smmla r8, r2, lr, r8
+    ldr lr, [r0, #24]
+    smmla lr, r12, r4, lr
+    ldr r12, [r11]
+    ldr r4, [r11, #4]
+    ssat r8, #27, r8, lsl #1
+    ldr r11, [r0, #28]
+    smlawb r4, r4, r10, r12
+    add r10, r8, #0x8000
+    asr r12, r10, #16
+    smmla r11, r2, r7, r11
+    add r10, r6, r12, lsl #3
+    ldr r7, [r0, #96]
+    add r12, r5, r4, asr #1
+    smmulr r4, r12, lr
+    ldr r12, [r10, #4]
+    ldr lr, [r10]
+    ssat r9, #27, r9, lsl #1
+    smlawb r10, r12, r8, lr
+    ldr r12, [r0, #128]
+    add r8, r11, r4, lsl #1
+    ldr lr, [r0, #112]
+    ldr r11, [r0, #148]
+    add r4, r5, r10, asr #1
+    smmla lr, r7, r12, lr
+    ldr r10, [r0, #124]
+    add r7, r9, #0x8000
+    smmulr r12, r4, lr
+    ldr r4, [r0, #116]
+    ssat lr, #27, r8, lsl #1
+    smmla r4, r2, r11, r4
+    ldr r8, [r0, #92]
+    add r11, lr, #0x8000
+    asr r11, r11, #16
+    asr r7, r7, #16
+    add r11, r6, r11, lsl #3
+    add r4, r4, r12, lsl #1
+    ldr r12, [r11, #4]
+    add r7, r6, r7, lsl #3
+    ssat r4, #27, r4, lsl #1
+    ldr r11, [r11]
+    smlawb r12, r12, lr, r11
+    ldr lr, [r0, #140]
+    ldr r11, [r7, #4]
+    asr r12, r12, #1
+    ldr r7, [r7]
+    smlawb r11, r11, r9, r7
+    ldr r9, [r0, #108]
+    smmla r9, r8, r10, r9
+    add r7, r4, #0x8000
+    smmla r9, r2, lr, r9
+    asr r8, r7, #16
+    add r10, r6, r8, lsl #3
+    ldr lr, [r0, #64]
+    sub r7, lr, r12
+    add r8, r5, r11, asr #1
+    ssat r9, #27, r9, lsl #1
+    ldr lr, [r10, #4]
+    smmulr r11, r8, r7
+    add r8, r9, #0x8000
+    asr r7, r8, #16
+    ldr r8, [r10]
+    add r10, r6, r7, lsl #3
+    ldr r7, [r0, #76]
+    add r12, r12, r11, lsl #1
+    smlawb r11, lr, r4, r8
+    ldr lr, [r10, #4]
+    add r4, r12, r7
+    ldr r8, [r10]
+    str r12, [r0, #64]
+    smlawb r7, lr, r9, r8
+    ldr r10, [r0, #152]
+    ldr lr, [r0, #68]
+    asr r9, r11, #1
+    sub r8, r10, r9
+    ldr r11, [r0, #164]
+    ubfx r10, r4, #0, #15
+    str r10, [r0, #76]
+    ssat r10, #16, r4, asr #15
+    strh r10, [r1], #2
+    add r4, r5, r7, asr #1
+    smmlar r3, r12, lr, r3
+    smmulr r10, r4, r8
+    ldr r7, [r0, #156]
     ldr r12, [sp]
-    add r8, r5, r7, asr #1
-    smmulr r7, r8, r10
-    add r8, lr, r7, lsl #1
-    str r8, [r0, #144]
-    add r10, r8, r11
-    asr lr, r8, #2
-    ubfx r7, r10, #0, #15
-    str r7, [r0, #156]
-    add r0, r0, #160
-    smmlar r3, lr, r9, r3
-    ssat r11, #16, r10, asr #15
-    strh r11, [r1], #2
+    add lr, r9, r10, lsl #1
+    str lr, [r0, #152]
+    add r4, lr, r11
+    smmlar r3, lr, r7, r3
+    ubfx r8, r4, #0, #15
+    str r8, [r0, #164]
+    add r0, r0, #176
     cmp r0, r12
+    ssat r9, #16, r4, asr #15
+    strh r9, [r1], #2
     bne 1b
     mov r0, r3
     add sp, sp, #4
@@ -837,109 +827,106 @@ GruStackedGatesQ15:
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x80000000
-    mov r5, #0x80000000
+    mov r5, #0x40000000
     .balign 8
     1:
-    ldr r8, [r0, #0]
-    ldr r9, [r0, #36]
-    ldr r10, [r0, #48]
-    ldr r11, [r0, #4]
-    ldr r12, [r0, #16]
-    ldr lr, [r0, #20]
-    smmla lr, r11, r9, lr
-    ldr r11, [r0, #32]
-    ldr r9, [r0, #52]
-    smmla r12, r8, r11, r12
-    ldr r8, [r0, #40]
-    smmla r12, r2, r10, r12
-    ldr r11, [r0, #24]
-    smmla lr, r2, r9, lr
-    ldr r10, [r0, #12]
-    ssat r12, #26, r12
-    ldr r9, [r0, #8]
-    ssat lr, #26, lr
-    bfi r4, r12, #0, #15
-    asr r12, r12, #15
-    ldr r12, [r6, r12, lsl #2]
-    smmla r11, r9, r8, r11
-    asr r9, lr, #15
-    ldr r8, [r0, #44]
-    smuad r12, r4, r12
-    ldr r9, [r6, r9, lsl #2]
-    bfi r4, lr, #0, #15
-    ldr lr, [r0, #28]
-    smuad r9, r4, r9
-    smmulr r12, r12, r11
-    ldr r11, [r0, #112]
-    smmla lr, r10, r8, lr
-    ldr r10, [r0, #96]
-    ldr r8, [r0, #80]
-    add lr, lr, r12, lsl #2
-    ldr r12, [r0, #128]
-    ssat lr, #26, lr
-    smmla r10, r8, r11, r10
+    ldr r4, [r0, #0]
+    ldr r5, [r0, #12]
+    ldr r8, [r0, #32]
+    ldr r9, [r0, #44]
+    ldr r10, [r0, #16]
+    ldr r11, [r0, #28]
+    smmla r10, r4, r8, r10
+    ldr r12, [r0, #48]
+    ldr lr, [r0, #40]
+    ldr r4, [r0, #20]
     smmla r10, r2, r12, r10
-    asr r8, lr, #15
-    ldr r11, [r7, r8, lsl #2]
-    bfi r5, lr, #0, #15
-    ldr r12, [r0, #64]
+    ldr r8, [r0, #8]
+    ldr r12, [r0, #24]
+    smmla r11, r5, r9, r11
     ssat r10, #26, r10
-    smuad r8, r5, r11
-    asr lr, r10, #15
-    ldr r11, [r0, #88]
-    bfi r4, r10, #0, #15
-    ldr r10, [r0, #120]
-    ldr lr, [r6, lr, lsl #2]
-    sub r12, r12, r8
-    smmulr r9, r9, r12
-    ldr r12, [r0, #104]
-    smmla r12, r11, r10, r12
-    ldr r11, [r0, #124]
-    ldr r10, [r0, #108]
-    smuad lr, r4, lr
-    add r8, r8, r9, lsl #2
-    ldr r9, [r0, #92]
+    smmla r12, r8, lr, r12
+    ldr r5, [r0, #136]
+    asr r9, r10, #15
+    ldr r8, [r6, r9, lsl #2]
+    ubfx lr, r8, #0, #10
+    ldr r9, [r0, #36]
+    smlabb lr, lr, r10, r8
+    ldr r10, [r0, #88]
+    ldr r8, [r0, #120]
     smmulr lr, lr, r12
-    ldr r12, [r0, #68]
-    smmla r10, r9, r11, r10
-    add r9, r8, #16384
-    asr r11, r8, #2
-    asr r9, r9, #15
-    strh r9, [r1], #2
-    add r9, r10, lr, lsl #2
-    str r8, [r0, #64]
-    ldr r10, [r0, #116]
-    ldr lr, [r0, #84]
-    smmlar r3, r11, r12, r3
-    ldr r8, [r0, #132]
-    ldr r11, [r0, #144]
-    ldr r12, [r0, #100]
-    smmla r12, lr, r10, r12
-    ldr lr, [r0, #148]
-    smmla r12, r2, r8, r12
-    ldr r10, [sp]
-    ssat r8, #26, r9
+    ldr r12, [r0, #104]
+    smmla r12, r10, r8, r12
+    ldr r10, [r0, #4]
+    smmla r12, r2, r5, r12
+    ldr r8, [r0, #52]
+    add r5, r11, lr, lsl #1
+    smmla r4, r10, r9, r4
     ssat r12, #26, r12
-    asr r9, r8, #15
-    bfi r5, r8, #0, #15
-    asr r8, r12, #15
-    bfi r4, r12, #0, #15
-    ldr r12, [r7, r9, lsl #2]
-    ldr r9, [r6, r8, lsl #2]
-    smuad r8, r5, r12
-    smuad r12, r4, r9
-    sub r9, r11, r8
-    smmulr r11, r12, r9
-    add r12, r8, r11, lsl #2
-    str r12, [r0, #144]
-    add r0, r0, #160
-    asr r9, r12, #2
-    smmlar r3, r9, lr, r3
-    add r8, r12, #16384
-    asr r11, r8, #15
-    strh r11, [r1], #2
-    cmp r0, r10
+    ldr r11, [r0, #128]
+    asr lr, r12, #15
+    smmla r4, r2, r8, r4
+    ssat r10, #26, r5
+    ldr r9, [r0, #96]
+    asr r8, r10, #15
+    ldr r5, [r6, lr, lsl #2]
+    ssat r4, #26, r4
+    ldr lr, [r7, r8, lsl #2]
+    ubfx r8, r5, #0, #10
+    smlabb r8, r8, r12, r5
+    asr r12, r4, #15
+    ubfx r5, lr, #0, #10
+    ldr r12, [r6, r12, lsl #2]
+    smlabb r5, r5, r10, lr
+    ldr r10, [r0, #112]
+    smmla r10, r9, r11, r10
+    ldr lr, [r0, #100]
+    asr r9, r5, #1
+    ldr r11, [r0, #132]
+    smmulr r5, r8, r10
+    ldr r8, [r0, #116]
+    smmla r8, lr, r11, r8
+    ldr r10, [r0, #124]
+    ubfx lr, r12, #0, #10
+    ldr r11, [r0, #64]
+    smlabb lr, lr, r4, r12
+    sub r4, r11, r9
+    ldr r12, [r0, #92]
+    add r11, r8, r5, lsl #1
+    ssat r8, #26, r11
+    smmulr r5, lr, r4
+    ldr r11, [r0, #108]
+    asr lr, r8, #15
+    smmla r11, r12, r10, r11
+    ldr r4, [r0, #140]
+    add r12, r9, r5, lsl #1
+    ldr r10, [r0, #68]
+    smmla r11, r2, r4, r11
+    ldr r9, [r7, lr, lsl #2]
+    smmlar r3, r12, r10, r3
+    ldr r5, [r0, #152]
+    ssat r11, #26, r11
+    str r12, [r0, #64]
+    asr r4, r11, #15
+    asr lr, r12, #15
+    strh lr, [r1], #2
+    ldr r10, [r6, r4, lsl #2]
+    ubfx r12, r9, #0, #10
+    ldr lr, [r0, #156]
+    smlabb r4, r12, r8, r9
+    ldr r12, [sp]
+    ubfx r8, r10, #0, #10
+    smlabb r9, r8, r11, r10
+    asr r8, r4, #1
+    sub r11, r5, r8
+    smmulr r10, r9, r11
+    add r4, r8, r10, lsl #1
+    str r4, [r0, #152]
+    add r0, r0, #176
+    smmlar r3, r4, lr, r3
+    asr r5, r4, #15
+    strh r5, [r1], #2
+    cmp r0, r12
     bne 1b
     mov r0, r3
     add sp, sp, #4
@@ -959,132 +946,129 @@ GruStackedFineGatesQ15:
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
     push {r4} @ the end
-    mov r4, #0x10000000
     mov r5, #0x40000000
     .balign 8
     1:
-    ldr r7, [r0, #0]
-    ldr r8, [r0, #4]
-    ldr r9, [r0, #16]
-    ldr r10, [r0, #44]
-    ldr r11, [r0, #32]
-    ldr r12, [r0, #12]
-    ldr lr, [r0, #48]
-    smmla r9, r7, r11, r9
-    ldr r7, [r0, #40]
-    smmla r9, r2, lr, r9
-    ldr r11, [r0, #8]
-    ldr lr, [r0, #24]
-    smmla lr, r11, r7, lr
-    ldr r11, [r0, #36]
-    ssat r9, #27, r9, lsl #1
-    ldr r7, [r0, #20]
-    smmla r7, r8, r11, r7
-    add r8, r9, #0x8000
-    asr r11, r8, #16
-    ldr r8, [r0, #28]
-    add r11, r6, r11, lsl #3
-    smmla r8, r12, r10, r8
-    ldr r12, [r0, #52]
-    ldr r10, [r0, #64]
-    smmla r7, r2, r12, r7
-    ldr r12, [r11, #4]
-    ldr r11, [r11]
-    smlawb r12, r12, r9, r11
-    ssat r7, #27, r7, lsl #1
-    add r9, r7, #0x8000
-    add r11, r5, r12, asr #1
-    ldr r12, [r0, #80]
-    smmulr r11, r11, lr
-    ldr lr, [r0, #112]
-    asr r9, r9, #16
-    add r9, r6, r9, lsl #3
-    add r8, r8, r11, lsl #1
-    ldr r11, [r0, #96]
-    smmla r11, r12, lr, r11
-    ldr r12, [r9, #4]
-    ssat lr, #27, r8, lsl #1
-    ldr r8, [r9]
-    add r9, lr, #0x8000
-    smlawb r12, r12, r7, r8
-    ldr r7, [r0, #128]
-    asr r8, r9, #16
-    add r9, r6, r8, lsl #3
-    ldr r8, [r0, #76]
-    smmla r11, r2, r7, r11
-    add r7, r5, r12, asr #1
-    ldr r12, [r9]
-    ldr r9, [r9, #4]
-    ssat r11, #27, r11, lsl #1
-    smlawb r9, r9, lr, r12
-    add lr, r11, #0x8000
-    asr r12, lr, #16
-    ldr lr, [r0, #68]
-    add r12, r6, r12, lsl #3
-    asr r9, r9, #1
-    sub r10, r10, r9
-    smmulr r7, r7, r10
-    ldr r10, [r12, #4]
-    ldr r12, [r12]
-    smlawb r10, r10, r11, r12
-    ldr r11, [r0, #120]
-    ldr r12, [r0, #88]
-    add r9, r9, r7, lsl #1
-    ldr r7, [r0, #104]
-    add r8, r9, r8
-    smmla r7, r12, r11, r7
-    ldr r12, [r0, #92]
-    ldr r11, [r0, #124]
-    add r10, r5, r10, asr #1
-    smmulr r10, r10, r7
-    ldr r7, [r0, #108]
-    smmla r7, r12, r11, r7
-    asr r12, r9, #2
-    ssat r11, #16, r8, asr #15
-    strh r11, [r1], #2
-    add r11, r7, r10, lsl #1
-    smmlar r3, r12, lr, r3
-    ldr r7, [r0, #132]
-    str r9, [r0, #64]
-    ldr r10, [r0, #84]
-    ldr r12, [r0, #100]
-    ldr lr, [r0, #116]
-    ssat r9, #27, r11, lsl #1
-    smmla r12, r10, lr, r12
-    add r11, r9, #0x8000
-    smmla r12, r2, r7, r12
-    asr r10, r11, #16
-    ubfx lr, r8, #0, #15
-    str lr, [r0, #76]
-    add r7, r6, r10, lsl #3
-    ldr r11, [r0, #144]
+    ldr r4, [r0, #0]
+    ldr r7, [r0, #36]
+    ldr r8, [r0, #32]
+    ldr r9, [r0, #28]
+    ldr r10, [r0, #48]
+    ldr r11, [r0, #12]
+    ldr r12, [r0, #16]
+    ldr lr, [r0, #44]
+    smmla r12, r4, r8, r12
+    ldr r4, [r0, #8]
+    smmla r12, r2, r10, r12
+    ldr r8, [r0, #24]
+    smmla r9, r11, lr, r9
+    ldr r10, [r0, #40]
+    ldr r11, [r0, #4]
     ssat r12, #27, r12, lsl #1
-    ldr r8, [r0, #156]
+    smmla r8, r4, r10, r8
     add lr, r12, #0x8000
-    ldr r10, [r7, #4]
-    asr lr, lr, #16
-    ldr r7, [r7]
-    add lr, r6, lr, lsl #3
-    smlawb r10, r10, r9, r7
-    ldr r9, [r0, #148]
-    ldr r7, [lr, #4]
-    asr r10, r10, #1
+    ldr r4, [r0, #20]
+    asr r10, lr, #16
+    smmla r4, r11, r7, r4
+    add lr, r6, r10, lsl #3
+    ldr r11, [r0, #120]
+    ldr r7, [r0, #52]
+    ldr r10, [lr, #4]
     ldr lr, [lr]
-    sub r11, r11, r10
-    smlawb r7, r7, r12, lr
-    ldr r12, [sp]
+    smmla r4, r2, r7, r4
+    smlawb r7, r10, r12, lr
+    ldr r10, [r0, #104]
+    ldr r12, [r0, #88]
+    ssat r4, #27, r4, lsl #1
     add lr, r5, r7, asr #1
-    smmulr r7, lr, r11
-    add lr, r10, r7, lsl #1
-    str lr, [r0, #144]
-    add r11, lr, r8
-    asr r10, lr, #2
-    ubfx r7, r11, #0, #15
-    smmlar r3, r10, r9, r3
-    str r7, [r0, #156]
-    add r0, r0, #160
-    ssat r8, #16, r11, asr #15
-    strh r8, [r1], #2
+    smmla r10, r12, r11, r10
+    smmulr r7, lr, r8
+    ldr r12, [r0, #136]
+    add r11, r4, #0x8000
+    ldr lr, [r0, #128]
+    asr r8, r11, #16
+    smmla r10, r2, r12, r10
+    add r11, r9, r7, lsl #1
+    ldr r12, [r0, #96]
+    add r9, r6, r8, lsl #3
+    ldr r7, [r0, #112]
+    ssat r8, #27, r11, lsl #1
+    smmla r7, r12, lr, r7
+    add r11, r8, #0x8000
+    ldr r12, [r9, #4]
+    asr lr, r11, #16
+    ldr r11, [r9]
+    add r9, r6, lr, lsl #3
+    smlawb lr, r12, r4, r11
+    ssat r10, #27, r10, lsl #1
+    ldr r12, [r0, #64]
+    add r4, r10, #0x8000
+    ldr r11, [r9, #4]
+    asr r4, r4, #16
+    ldr r9, [r9]
+    add r4, r6, r4, lsl #3
+    smlawb r11, r11, r8, r9
+    add r8, r5, lr, asr #1
+    ldr r9, [r0, #100]
+    asr lr, r11, #1
+    ldr r11, [r0, #68]
+    sub r12, r12, lr
+    smmulr r8, r8, r12
+    ldr r12, [r0, #76]
+    add lr, lr, r8, lsl #1
+    ldr r8, [r4]
+    ldr r4, [r4, #4]
+    add r12, lr, r12
+    smmlar r3, lr, r11, r3
+    smlawb r11, r4, r10, r8
+    ldr r4, [r0, #124]
+    ldr r10, [r0, #108]
+    str lr, [r0, #64]
+    ldr r8, [r0, #92]
+    add lr, r5, r11, asr #1
+    smmla r10, r8, r4, r10
+    ldr r11, [r0, #132]
+    smmulr r8, lr, r7
+    ldr r4, [r0, #116]
+    smmla r4, r9, r11, r4
+    ldr lr, [r0, #140]
+    ubfx r7, r12, #0, #15
+    str r7, [r0, #76]
+    smmla r10, r2, lr, r10
+    add r9, r4, r8, lsl #1
+    ssat r11, #16, r12, asr #15
+    strh r11, [r1], #2
+    ssat r7, #27, r9, lsl #1
+    ldr lr, [r0, #152]
+    add r4, r7, #0x8000
+    ldr r8, [r0, #164]
+    ssat r10, #27, r10, lsl #1
+    ldr r12, [sp]
+    asr r11, r4, #16
+    add r9, r10, #0x8000
+    add r4, r6, r11, lsl #3
+    asr r11, r9, #16
+    ldr r9, [r4, #4]
+    add r11, r6, r11, lsl #3
+    ldr r4, [r4]
+    smlawb r9, r9, r7, r4
+    ldr r7, [r11, #4]
+    ldr r4, [r11]
+    smlawb r11, r7, r10, r4
+    asr r7, r9, #1
+    sub r10, lr, r7
+    ldr r4, [r0, #156]
+    add r9, r5, r11, asr #1
+    smmulr lr, r9, r10
+    add r11, r7, lr, lsl #1
+    str r11, [r0, #152]
+    add r9, r11, r8
+    smmlar r3, r11, r4, r3
+    ubfx r10, r9, #0, #15
+    str r10, [r0, #164]
+    add r0, r0, #176
+    ssat r7, #16, r9, asr #15
+    strh r7, [r1], #2
     cmp r0, r12
     bne 1b
     mov r0, r3

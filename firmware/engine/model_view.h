@@ -12,6 +12,8 @@ constexpr int kMaxLayers = 4;
 constexpr int kMaxKnobs = 4;
 constexpr int kMaxGates = 4;
 
+enum class Precision : uint8_t { kCoarse, kFine, kFinest };
+
 enum class Architecture : uint8_t { kLstm = 1, kGru = 2 };
 
 struct KnobDescription {
@@ -22,7 +24,8 @@ struct KnobDescription {
 constexpr uint8_t kResidual = 1;     // the dry input is added to the output
 constexpr uint8_t kLowWeights = 2;   // the float engine's finer weights are there
 constexpr uint8_t kInt8Weights = 4;  // the recurrent weights are int8, and unpacked to int16 when the model is loaded
-constexpr uint8_t kFine = 8;         // finer activations and cell states, for long memories
+constexpr uint8_t kFine = 8;         // finer activations, cells and rounding
+constexpr uint8_t kFinest = 16;      // with kFine: hidden states of 30 bits
 
 // The first section of a blob, byte for byte (little-endian).
 struct ModelDescription {
@@ -31,10 +34,10 @@ struct ModelDescription {
   uint8_t layer_count;     // 1..4; layer_count * hidden_size: 1..64
   uint8_t knob_count;      // 0..4
   uint8_t flags;           // kResidual and so on
-  uint8_t head_frac_bits;  // Q format of the head's weights, 8..28; its sum has four bits fewer
+  uint8_t head_frac_bits;  // Q format of the head's weights, 8..28; its sum has two bits fewer
   uint16_t self_test_frames;
   uint32_t sample_rate_hz;
-  int32_t head_bias;                   // Q(head_frac_bits - 4)
+  int32_t head_bias;                   // Q(head_frac_bits - 2)
   uint8_t cell_frac_bits[kMaxLayers];  // LSTM: Q format of each layer's cell state, 24..28
   char name[32];
   KnobDescription knobs[kMaxKnobs];

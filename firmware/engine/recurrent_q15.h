@@ -37,75 +37,83 @@ struct RecurrentLayerQ15 {
     int32_t head;              // weight of the head, Q(head_frac_bits)
     uint32_t state_low;        // fine LSTM: the cell state's 32 lower bits, `state` has one bit less than above
     int32_t left;              // fine: what rounding the hidden state to Q15 left, for the next sample to take
+    int32_t left_before;       // finest: the same of the sample before
+    int32_t unused;            // keeps the words of all units in the same banks of the memory
   };
   using GatesKernel = int32_t(RecurrentLayerQ15* layer, int32_t x, int32_t head);
 
-  const int16_t* weights;  // [two units][pair of states][unit][row][state]
-  const int16_t* states;   // Q15, what the dot products read: the states of the layer below, then this one's
-  Unit* units;
-  Unit* units_end;
-  int32_t quad_count;  // states are read four at a time, beyond the last of a layer as zeros
-  int16_t* hidden;     // this layer's states, the last of `states`
+  // What the dot products go through.
+  struct Dot {
+    const int16_t* weights;  // [two units][pair of states][unit][row][state]
+    const int16_t* states;   // Q15: those of the layer below, then this one's
+    Unit* units;
+    Unit* units_end;
+    int32_t quad_count;  // states are read four at a time, beyond the last of a layer as zeros
+  };
+
+  Dot dot;
+  int16_t* hidden;  // this layer's states, the last of those that are read
   const int32_t* tables[2];
   GatesKernel* gates;  // on the Cortex-M7; elsewhere the four below say what to do
-  int cell_frac_bits;
-  bool fine;
+  Precision precision;
   bool stacked;  // on another layer: a GRU's row 3 is then the part of n that comes from there
+  int cell_frac_bits;
+
+  // finest: 15 more bits of every state, which go through the dot products on their own
+  Dot low_dot;
+  int16_t* low_hidden;
+
+  bool fine() const { return precision != Precision::kCoarse; }
 };
 
-// Each runs one sample, `x` in Q31, and carries the layer's state on. Returns `head` with the units' share added.
-// On the Cortex-M7 the two steps are assembly (kernels_m7.S); elsewhere they are the C++ that specifies it.
+// The gates run one sample, `x` in Q31, and carry the layer's state on; they return `head` with the units' share added.
+// On the Cortex-M7 both steps are assembly (kernels_m7.S); elsewhere they are the C++ that specifies it.
 #if defined(__ARM_FEATURE_DSP)
 
-static_assert(sizeof(RecurrentLayerQ15::Unit) == 80, "generate_kernels.py counts on it");
+static_assert(sizeof(RecurrentLayerQ15::Unit) == 88, "generate_kernels.py counts on it");
 static_assert(offsetof(RecurrentLayerQ15::Unit, bias) == 16 && offsetof(RecurrentLayerQ15::Unit, scale) == 32 &&
                   offsetof(RecurrentLayerQ15::Unit, input) == 48 && offsetof(RecurrentLayerQ15::Unit, state) == 64 &&
                   offsetof(RecurrentLayerQ15::Unit, head) == 68 && offsetof(RecurrentLayerQ15::Unit, state_low) == 72 &&
                   offsetof(RecurrentLayerQ15::Unit, left) == 76,
               "generate_kernels.py counts on it");
-static_assert(offsetof(RecurrentLayerQ15, quad_count) == 16 && offsetof(RecurrentLayerQ15, hidden) == 20 &&
+static_assert(offsetof(RecurrentLayerQ15::Dot, quad_count) == 16 && offsetof(RecurrentLayerQ15, hidden) == 20 &&
                   offsetof(RecurrentLayerQ15, tables) == 24,
               "generate_kernels.py counts on it");
 
 extern "C" {
 // The dot products of every unit's rows with the states.
-void DotQ15Rows4(const RecurrentLayerQ15* layer);
-void DotQ15Rows3(const RecurrentLayerQ15* layer);
+void DotQ15Rows4(const RecurrentLayerQ15::Dot* dot);
+void DotQ15Rows3(const RecurrentLayerQ15::Dot* dot);
 }
 
-inline int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
-  DotQ15Rows4(&layer);
-  return layer.gates(&layer, x, head);
-}
-
-inline int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
-  layer.stacked ? DotQ15Rows4(&layer) : DotQ15Rows3(&layer);
-  return layer.gates(&layer, x, head);
-}
+inline void DotQ15(const RecurrentLayerQ15::Dot& dot, int rows) { rows == 4 ? DotQ15Rows4(&dot) : DotQ15Rows3(&dot); }
+inline int32_t LstmGates(RecurrentLayerQ15& layer, int32_t x, int32_t head) { return layer.gates(&layer, x, head); }
+inline int32_t GruGates(RecurrentLayerQ15& layer, int32_t x, int32_t head) { return layer.gates(&layer, x, head); }
 
 #else
 
-// A hidden state of `kBits` more bits than Q15. A fine layer gives what it rounds off to the next sample (first-order
-// noise shaping): the error goes to high frequencies, which slow cells do not hear.
-template <int kBits>
+// A hidden state from Q30 to Q15, rounded down: the exporter's bias takes the half step that this is off on average. A
+// fine layer gives what it rounds off to the next sample (first-order noise shaping): the error goes to high
+// frequencies, which slow cells do not hear.
 inline int16_t RoundState(RecurrentLayerQ15::Unit& unit, bool fine, int32_t state) {
-  const int32_t sum = state + (fine ? unit.left : 1 << (kBits - 1));
-  unit.left = sum & ((1 << kBits) - 1);
-  return static_cast<int16_t>(Ssat<16>(sum >> kBits));
+  if (!fine) return static_cast<int16_t>(state >> 15);
+  const int32_t sum = state + unit.left;
+  unit.left = sum & 0x7fff;
+  return static_cast<int16_t>(Ssat<16>(sum >> 15));
 }
 
-int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);
-int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head);
+int32_t LstmGates(RecurrentLayerQ15& layer, int32_t x, int32_t head);
+int32_t GruGates(RecurrentLayerQ15& layer, int32_t x, int32_t head);
 
 // The exporter scales every row so that its sum cannot overflow.
 template <int kRows>
-inline void DotQ15(RecurrentLayerQ15& layer) {
-  const int16_t* weights = layer.weights;
-  for (RecurrentLayerQ15::Unit* unit = layer.units; unit < layer.units_end; unit += 2) {
+inline void DotQ15Rows(const RecurrentLayerQ15::Dot& dot) {
+  const int16_t* weights = dot.weights;
+  for (RecurrentLayerQ15::Unit* unit = dot.units; unit < dot.units_end; unit += 2) {
     int32_t sum[2 * kRows] = {};
-    for (int pair = 0; pair < 2 * layer.quad_count; ++pair, weights += 4 * kRows) {
+    for (int pair = 0; pair < 2 * dot.quad_count; ++pair, weights += 4 * kRows) {
       uint32_t states, words[2 * kRows];
-      std::memcpy(&states, layer.states + 2 * pair, sizeof states);  // a cast would break aliasing rules
+      std::memcpy(&states, dot.states + 2 * pair, sizeof states);  // a cast would break aliasing rules
       std::memcpy(words, weights, sizeof words);
       for (int row = 0; row < 2 * kRows; ++row) sum[row] = Smlad(words[row], states, sum[row]);
     }
@@ -116,9 +124,35 @@ inline void DotQ15(RecurrentLayerQ15& layer) {
   }
 }
 
+inline void DotQ15(const RecurrentLayerQ15::Dot& dot, int rows) { rows == 4 ? DotQ15Rows<4>(dot) : DotQ15Rows<3>(dot); }
+
 #endif
 
-// What the kernels of this architecture need in `layer`, whose `fine`, `stacked` and `cell_frac_bits` are set.
+// Of a finest layer: the sums of both halves of its states, and the low halves after its gates.
+void DotQ30(const RecurrentLayerQ15& layer, int rows);
+void UpdateLowStates(const RecurrentLayerQ15& layer);
+
+template <int32_t (&Gates)(RecurrentLayerQ15&, int32_t, int32_t)>
+inline int32_t RunSample(RecurrentLayerQ15& layer, int rows, int32_t x, int32_t head) {
+  if (layer.precision != Precision::kFinest) {
+    DotQ15(layer.dot, rows);
+    return Gates(layer, x, head);
+  }
+  DotQ30(layer, rows);
+  head = Gates(layer, x, head);
+  UpdateLowStates(layer);
+  return head;
+}
+
+inline int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  return RunSample<LstmGates>(layer, 4, x, head);
+}
+
+inline int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  return RunSample<GruGates>(layer, layer.stacked ? 4 : 3, x, head);
+}
+
+// What the kernels of this architecture need in `layer`, whose `precision`, `stacked` and `cell_frac_bits` are set.
 void UseLstmQ15(RecurrentLayerQ15& layer);
 void UseGruQ15(RecurrentLayerQ15& layer);
 

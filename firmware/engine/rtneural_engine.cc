@@ -52,7 +52,7 @@ struct FloatWeights {
       }
       head[0][unit] = std::ldexp(float(model.head_weights[unit]), -description.head_frac_bits);
     }
-    head_bias = std::ldexp(float(description.head_bias), 4 - description.head_frac_bits);
+    head_bias = std::ldexp(float(description.head_bias), 2 - description.head_frac_bits);
   }
 
   static int Gates(const ModelView& model) { return model.description->architecture == Architecture::kLstm ? 4 : 3; }

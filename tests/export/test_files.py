@@ -14,7 +14,7 @@ from conftest import assert_one_line_error
 
 from export import activation_tables, blob, header, rtneural
 from export.budget import WEIGHT_CAPACITY_BYTES, budget, largest
-from export.quantize import quantize, with_int8_weights
+from export.quantize import quantize, requantized
 from hardware.firmware_build import RTNEURAL
 from training import model_file
 
@@ -57,7 +57,9 @@ def test_int8_weights_take_half_the_flash(make_model, guitar):
     model = make_model("lstm", 40, layers=1)
     quantized = quantize(model, guitar)
     self_test = blob.make_self_test(quantized, guitar)
-    int16, int8 = (len(blob.to_bytes(each, self_test)) for each in (quantized, with_int8_weights(quantized, model)))
+    int16, int8 = (
+        len(blob.to_bytes(each, self_test)) for each in (quantized, requantized(quantized, model, weight_bits=8))
+    )
     assert int16 - int8 == 40 * 4 * 40 - 2 * 40 * 4 - 8  # a byte a weight, less the steps and a section's head
 
 
@@ -71,7 +73,7 @@ def test_self_test_takes_the_loudest_part(quantized, guitar):
 def test_header_holds_the_same_numbers_and_compiles(make_model, guitar, quantized, self_test, tmp_path, weight_bits):
     arrays = {"kRecurrentWeights": quantized.recurrent_weights, "kBias": quantized.bias}
     if weight_bits == 8:
-        quantized = with_int8_weights(quantized, make_model("lstm", 5, 1))
+        quantized = requantized(quantized, make_model("lstm", 5, 1), weight_bits=8)
         arrays = {"kInt8Weights": quantized.int8_weights, "kInt8Steps": quantized.int8_steps}
     text = header.text(quantized, self_test, "pedal export lstm-5.pt")
     assert "Made by `pedal export lstm-5.pt`" in text
@@ -171,7 +173,7 @@ def test_budget_grows_with_the_model_and_names_the_largest():
             assert budget(unit, size, layers).fits and not budget(unit, size + 1, layers).fits
             costs = [budget(unit, size, layers).cycles_per_sample for size in range(1, 65)]
             assert costs == sorted(costs)
-        assert budget(unit, 20, fine=True).cycles_per_sample > budget(unit, 20).cycles_per_sample
+        assert budget(unit, 20, precision="fine").cycles_per_sample > budget(unit, 20).cycles_per_sample
     assert budget("lstm", 64).weight_bytes == WEIGHT_CAPACITY_BYTES
 
 

@@ -1,7 +1,5 @@
 """Quantization and the numpy specification of the engine, against the float model."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,13 @@ from export.daisy import prepare, signal_to_noise_db
 from export.quantize import (
     FRAC_BITS,
     LOW_ONE,
+    PRECISIONS,
     QuantizedModel,
     measure,
     packed,
     quantize,
+    requantized,
     rounded_rows,
-    with_int8_weights,
 )
 from training.errors import InputError
 from training.model_file import Model
@@ -36,14 +35,14 @@ def snr_db(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> float:
 @pytest.mark.parametrize(
     ("hidden_size", "knob_count", "layers"), [(1, 0, 1), (7, 2, 1), (20, 0, 1), (40, 4, 1), (9, 1, 2), (13, 0, 3)]
 )
-@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_integer_engine_plays_what_the_float_model_plays(
-    make_model, guitar, unit, hidden_size, knob_count, layers, fine
+    make_model, guitar, unit, hidden_size, knob_count, layers, precision
 ):
     model = make_model(unit, hidden_size, knob_count, layers=layers)
-    quantized = replace(quantize(model, guitar), fine=fine)
+    quantized = requantized(quantize(model, guitar), model, precision=precision)
     assert snr_db(model, quantized, guitar) > 60
-    assert 20 < snr_db(model, with_int8_weights(quantized, model), guitar) < 120
+    assert 20 < snr_db(model, requantized(quantized, model, weight_bits=8), guitar) < 120
 
 
 def torch_rows(model: Model, layer: int) -> np.ndarray:
@@ -76,7 +75,7 @@ def torch_bias(model: Model, layer: int) -> np.ndarray:
 def test_integers_stand_for_the_weights(make_model, guitar, unit, layers):
     model = make_model(unit, 11, 1, layers=layers)
     quantized = quantize(model, guitar)
-    int8 = with_int8_weights(quantized, model)
+    int8 = requantized(quantized, model, weight_bits=8)
     frac_bits = FRAC_BITS[unit]
     steps = int8.dense(np.repeat(np.int16(1), len(int8.int8_weights)))  # shapes of the layers' rows
     for layer in range(layers):
@@ -126,7 +125,7 @@ def test_weights_on_the_int8_grid_stay_there(make_model, guitar):
     model = make_model("gru", 12, layers=2)
     model.network.load_state_dict(int8_weights(model.network))
     quantized = quantize(model, guitar)
-    int8 = with_int8_weights(quantized, model)
+    int8 = requantized(quantized, model, weight_bits=8)
     for layer, integers in enumerate(int8.dense(int8.int8_weights)):
         rows = torch_rows(model, layer)
         peaks = np.abs(rows).max((2, 3), keepdims=True)
@@ -156,7 +155,7 @@ def test_no_row_can_overflow_its_sum(make_model, exponent, hidden_size, seed):
     except InputError as error:
         assert "too large" in error.message
         return
-    for each in (quantized, with_int8_weights(quantized, model)):
+    for each in (quantized, requantized(quantized, model, weight_bits=8)):
         (rows,) = each.dense(each.recurrent_weights)
         assert np.abs(rows).sum((2, 3)).max() * 32768 < 2**31
         assert each.scale.min() >= 0

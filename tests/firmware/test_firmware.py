@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware.firmware_build import PROGRAMS, REPOSITORY, build
+from hardware.firmware_build import REPOSITORY, build
 from training.errors import InputError
 
 OFFLINE = {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no"}
@@ -21,10 +21,10 @@ def test_unit_tests_pass(environment):
         command, cwd=REPOSITORY, env={**os.environ, **OFFLINE}, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout[-3000:]
-    assert "17 test cases: 17 succeeded" in result.stdout
+    assert "18 test cases: 18 succeeded" in result.stdout
 
 
-@pytest.mark.parametrize("environment", PROGRAMS)
+@pytest.mark.parametrize("environment", ["native", "emulator", "daisy"])
 def test_every_environment_builds(environment):
     assert build(environment).stat().st_size > 10_000
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from export import blob, fixed_point
 from export.daisy import prepare
-from export.quantize import packed, quantize, with_int8_weights
+from export.quantize import MAXIMUM_SUM, PRECISIONS, packed, quantize, requantized
 from hardware import protocol
 from hardware.firmware_build import build
 from hardware.program_link import ProgramLink
@@ -54,23 +54,25 @@ def play_expected(quantized, samples):
     ("unit", "hidden_size", "knob_count", "layers"),
     [("lstm", 1, 0, 1), ("lstm", 40, 0, 1), ("lstm", 13, 3, 2), ("gru", 10, 0, 1), ("gru", 5, 4, 3), ("gru", 28, 0, 2)],
 )
-@pytest.mark.parametrize("fine", [False, True])
-def test_the_pedal_equals_the_specification(pedal, make_model, guitar, unit, hidden_size, knob_count, layers, fine):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_pedal_equals_the_specification(
+    pedal, make_model, guitar, unit, hidden_size, knob_count, layers, precision
+):
     model = make_model(unit, hidden_size, knob_count, layers=layers)
-    quantized = replace(quantize(model, guitar[:500]), fine=fine)
+    quantized = requantized(quantize(model, guitar[:500]), model, precision=precision)
     samples = samples_of(guitar, 700)
-    for each in (quantized, with_int8_weights(quantized, model)):
+    for each in (quantized, requantized(quantized, model, weight_bits=8)):
         pedal.load(0, blob.to_bytes(each, blob.make_self_test(each, guitar)))
         assert np.array_equal(play(pedal, samples), play_expected(each, samples))
 
 
-def edge_model(make_model, unit, hidden_size, layers, fine, weight_bits, seed, edges):
+def edge_model(make_model, unit, hidden_size, layers, precision, weight_bits, seed, edges):
     """A quantized model of random integers over the whole of their formats, a share of `edges` of them at the ends."""
     rng = np.random.default_rng(seed)
     float_model = make_model(unit, hidden_size, layers=layers)
     model = quantize(float_model, np.zeros(32, np.float32))
     if weight_bits == 8:
-        model = with_int8_weights(model, float_model)
+        model = requantized(model, float_model, weight_bits=8)
 
     def draw(like, bits):
         values = rng.integers(-(2**bits), 2**bits, like.shape)
@@ -80,7 +82,7 @@ def edge_model(make_model, unit, hidden_size, layers, fine, weight_bits, seed, e
     def rows_of(shape):
         """Integer rows whose sums just fit 32 bits: one weight at the end of its range, or all alike."""
         inputs = shape[2] * shape[3]
-        limit = min(32767, 65535 // inputs) if weight_bits == 16 else 127
+        limit = min(32767, MAXIMUM_SUM // inputs) if weight_bits == 16 else 127
         rows = rng.integers(-limit, limit + 1, (*shape[:2], inputs))
         alike = rng.choice([-limit, limit], (*shape[:2], inputs))
         alone = np.where(np.arange(inputs) == rng.integers(inputs), 127 if weight_bits == 8 else -32767, 0)
@@ -98,13 +100,13 @@ def edge_model(make_model, unit, hidden_size, layers, fine, weight_bits, seed, e
         for layer, integers in enumerate(rows):
             units = slice(layer * hidden_size, (layer + 1) * hidden_size)
             sums = np.maximum(np.abs(integers).sum((2, 3)), 1)
-            steps[units, : integers.shape[1]] = np.minimum(258, 65535 // sums)
+            steps[units, : integers.shape[1]] = np.minimum(258, MAXIMUM_SUM // sums)
             rows[layer] = integers * steps[units, : integers.shape[1], None, None]
         arrays |= {"int8_weights": arrays["recurrent_weights"].astype(np.int8), "int8_steps": steps}
         arrays["recurrent_weights"] = np.concatenate([packed(layer.astype(np.int16)) for layer in rows])
     return replace(
         model,
-        fine=fine,
+        precision=precision,
         cell_frac_bits=tuple(int(bits) for bits in rng.integers(24, 29, layers)),
         head_frac_bits=int(rng.integers(8, 29)),
         head_bias=int(rng.integers(-(2**24), 2**24)),
@@ -120,7 +122,7 @@ EDGES = {
     "unit": st.sampled_from(["lstm", "gru"]),
     "hidden_size": st.integers(1, 64),
     "layers": st.integers(1, 4),
-    "fine": st.booleans(),
+    "precision": st.sampled_from(PRECISIONS),
     "weight_bits": st.sampled_from([16, 8]),
     "seed": st.integers(0, 2**32),
     "edges": st.sampled_from([0.0, 0.1, 0.5, 1.0]),
@@ -155,11 +157,11 @@ def test_integers_at_the_edges_of_their_ranges_give_the_same_bits_on_the_chip(em
 
 def test_the_compiled_specification_is_the_one_that_is_written(make_model, guitar, monkeypatch):
     """Numba's integers against Python's own, which never overflow."""
-    model = edge_model(make_model, "lstm", 3, 2, True, 16, seed=1, edges=0.5)
-    other = edge_model(make_model, "gru", 3, 2, False, 16, seed=2, edges=0.5)
+    model = edge_model(make_model, "lstm", 3, 2, "finest", 16, seed=1, edges=0.5)
+    other = edge_model(make_model, "gru", 3, 2, "coarse", 16, seed=2, edges=0.5)
     samples = fixed_point.to_q31(2 * guitar[:40])
     compiled = [fixed_point.run(each, samples) for each in (model, other)]
-    for name in ("_run", "_lstm_unit", "_gru_unit", "_coarse", "_fine", "_clip", "_rounded"):
+    for name in ("_run", "_lstm_unit", "_gru_unit", "_sigmoid", "_coarse", "_fine", "_clip", "_rounded"):
         monkeypatch.setattr(fixed_point, name, getattr(fixed_point, name).py_func)
     for each, expected in zip((model, other), compiled, strict=True):
         with np.errstate(over="raise"):
@@ -294,7 +296,7 @@ def damaged(good: bytes) -> dict[str, tuple[bytes, str]]:
         "hidden size of another model": (sealed(good[:hidden_size] + b"\x09" + good[hidden_size + 1 :]), "shapes"),
         "hidden size out of range": (sealed(good[:hidden_size] + b"\x41" + good[hidden_size + 1 :]), "description"),
         "too many layers": (sealed(good[: hidden_size + 1] + b"\x09" + good[hidden_size + 2 :]), "description"),
-        "a flag of tomorrow": (sealed(good[:flags] + b"\x11" + good[flags + 1 :]), "description"),
+        "a flag of tomorrow": (sealed(good[:flags] + b"\x21" + good[flags + 1 :]), "description"),
         "one section too few": (sealed(good[:6] + b"\x07\x00" + good[8:]), "sections"),
         "self-test of another model": (sealed(bytes(output)), "self-test"),
     }

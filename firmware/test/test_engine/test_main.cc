@@ -38,7 +38,9 @@ void dual_multiplies_match_halfword_products() {
     const int64_t low = int64_t{static_cast<int16_t>(a & 0xffff)} * static_cast<int16_t>(b & 0xffff);
     const int64_t high = int64_t{static_cast<int16_t>(a >> 16)} * static_cast<int16_t>(b >> 16);
     CHECK(Smlad(a, b, c) == Wrap(low + high + c));
-    CHECK(Smuad(a, b) == Wrap(low + high));
+    CHECK(Smlabb(int32_t(a), int32_t(b), c) == Wrap(low + c));
+    CHECK(Smlawb(c, int32_t(b), int32_t(a)) ==
+          Wrap(((int64_t{c} * static_cast<int16_t>(b & 0xffff)) >> 16) + static_cast<int32_t>(a)));
   }
 }
 
@@ -63,18 +65,29 @@ void activations_are_close_to_the_functions() {
   for (int z = -(1 << 26); z < (1 << 26); z += 997) {
     const double sigmoid = 1 / (1 + std::exp(-std::ldexp(double(z), -kSigmoidFracBits)));
     const double tangent = std::tanh(std::ldexp(double(z), -kTanhFracBits));
-    CHECK(std::fabs(std::ldexp(double(SigmoidQ30(z)), -30) - sigmoid) < 2.5e-5);
-    CHECK(std::fabs(std::ldexp(double(TanhQ30(z)), -30) - tangent) < 4.5e-5);
+    CHECK(std::fabs(std::ldexp(double(SigmoidQ31(z)), -31) - sigmoid) < 5e-6);
+    CHECK(std::fabs(std::ldexp(double(TanhQ31(z)), -31) - tangent) < 6e-6);
+    CHECK(std::fabs(std::ldexp(double(FineSigmoidQ31(z)), -31) - sigmoid) < 2e-6);
+    CHECK(std::fabs(std::ldexp(double(FineTanhQ31(z)), -31) - tangent) < 4e-6);
   }
 }
 
-void tanh_never_reaches_one() {
-  for (const int32_t z : std::initializer_list<int32_t>{INT32_MAX, (1 << 25) - 1, 1 << 25, 7 << 22}) {
-    CHECK(TanhQ30(z) < (1 << 30));
-    CHECK(TanhQ30(-z) > -(1 << 30));
+void fine_sigmoid_tells_how_far_it_is_from_one() {
+  for (int z = 0; z < 14 << kSigmoidFracBits; z += 9973) {
+    const double left = 1 / (1 + std::exp(std::ldexp(double(z), -kSigmoidFracBits)));
+    CHECK(std::fabs((1 - std::ldexp(double(FineSigmoidQ31(z)), -31)) / left - 1) < 2e-5 + 1e-9 / left);
   }
-  CHECK(TanhQ30(0) == 0);
-  CHECK(SigmoidQ30(0) == 1 << 29);
+}
+
+void activations_do_not_wrap_at_their_ends() {
+  for (const int32_t z : std::initializer_list<int32_t>{(1 << 30) - 1, (1 << 25) - 1, 1 << 25, 1 << 29}) {
+    CHECK(TanhQ31(z) > 0x7ff00000 && FineTanhQ31(z) > 0x7ff00000);
+    CHECK(TanhQ31(-z) < -0x7ff00000 && FineTanhQ31(-z) < -0x7ff00000);
+    CHECK(SigmoidQ31(z) > 0x7ff00000 && SigmoidQ31(-z) >= 0 && SigmoidQ31(-z) < 0x100000);
+    CHECK(FineSigmoidQ31(z) > 0x7ff00000 && FineSigmoidQ31(-z) >= 0 && FineSigmoidQ31(-z) < 0x100000);
+  }
+  CHECK(FineTanhQ31(0) == 0);
+  CHECK(FineSigmoidQ31(0) == 1 << 30);
 }
 
 void crc_is_the_standard_one() {
@@ -89,7 +102,8 @@ int main() {
   RUN_TEST(high_word_multiplies_floor_and_round);
   RUN_TEST(saturation_stops_at_its_ends);
   RUN_TEST(activations_are_close_to_the_functions);
-  RUN_TEST(tanh_never_reaches_one);
+  RUN_TEST(fine_sigmoid_tells_how_far_it_is_from_one);
+  RUN_TEST(activations_do_not_wrap_at_their_ends);
   RUN_TEST(crc_is_the_standard_one);
   return FinishTests();
 }
