@@ -19,20 +19,26 @@ MINIMUM_FRAMES = 4_800
 INT8_LOSS_DB = 1.0
 """`auto` takes int8 weights where they cost no more SNR than this: where the training knew of them."""
 ENOUGH_DB, GAIN_DB = 60.0, 1.0
-"""A higher precision is taken where the lower stays below so many dB of SNR and the higher gains so many."""
+IDLE_DBFS = -90.0
+"""A higher precision is taken where the lower stays below ENOUGH_DB of SNR and the higher gains GAIN_DB, or where the
+lower's rounding keeps an idle model busy above IDLE_DBFS (a limit cycle) and the float model is silent."""
+SETTLING_SECONDS, IDLE_SECONDS, PROBE_SECONDS = 0.75, 0.1, 0.1
 
 
 @dataclass(frozen=True)
 class Choice:
     """One way to quantize a model, with what it costs.
 
-    `snr_db`: the fixed-point engine against the float64 model, on up to 4 s of guitar.
+    `snr_db`: the fixed-point engine against the float64 model, on up to 4 s of guitar. `idle_dbfs`: its output in
+    silence, after the sound at which it is loudest. `enough`: whether both will do. `blob_bytes`: with the self-test.
     """
 
     quantized: QuantizedModel
     budget: Budget
     blob_bytes: int
     snr_db: float
+    idle_dbfs: float
+    enough: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,21 @@ def signal_to_noise_db(reference: np.ndarray, output: np.ndarray) -> float:
     reference = np.asarray(reference, np.float64)
     noise = np.sum(np.square(output - reference))
     return float(10 * np.log10(np.sum(np.square(reference)) / max(noise, 1e-30)))
+
+
+def idle_dbfs(output: np.ndarray) -> float:
+    """Level of the end of `output`, but for its offset and slow drift; RMS, 0 for a sine at full scale."""
+    end = output[-round(IDLE_SECONDS * SAMPLE_RATE_HZ) :]
+    frames = np.arange(len(end))
+    rms = np.std(end - np.polyval(np.polyfit(frames, end, 1), frames))
+    return float(20 * np.log10(max(rms * np.sqrt(2), 1e-10)))
+
+
+def idle_probes() -> list[np.ndarray]:
+    """What may leave an engine busy that was silent before: DC of either sign, a square, noise; at full scale."""
+    frames = np.arange(round(PROBE_SECONDS * SAMPLE_RATE_HZ))
+    square = np.where(np.sin(2 * np.pi * 110 * frames / SAMPLE_RATE_HZ) < 0, -1.0, 1.0)
+    return [np.ones(len(frames)), -np.ones(len(frames)), square, np.random.default_rng(0).uniform(-1, 1, len(frames))]
 
 
 def calibration_audio() -> np.ndarray:
@@ -102,21 +123,30 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
 def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:
     """int16 and int8 weights in the precision that the model needs, if the chip has the time; then the lower ones."""
     start = max(int(np.argmax(np.abs(audio))) - MINIMUM_FRAMES // 4, 0)
-    samples = fixed_point.to_q31(audio[start : start + round(CALIBRATION_SECONDS * SAMPLE_RATE_HZ)])
+    guitar = audio[start : start + round(CALIBRATION_SECONDS * SAMPLE_RATE_HZ)]
+    silence = np.zeros(round(SETTLING_SECONDS * SAMPLE_RATE_HZ))
+    sounds = [guitar, *idle_probes()]
+    samples = fixed_point.to_q31(np.concatenate([part for sound in sounds for part in (sound, silence)]))
+    ends = np.cumsum([len(sound) + len(silence) for sound in sounds])
     reference = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
+    idle_limits_dbfs = [max(IDLE_DBFS, idle_dbfs(reference[:end]) + 1.0) for end in ends]
 
     def choice(candidate: QuantizedModel) -> Choice:
         positions = blob.default_positions_q31(candidate.knobs)
         output = fixed_point.from_q31(fixed_point.run(candidate, samples, positions))
         cost = budget(candidate.architecture, candidate.hidden_size, candidate.layers, candidate.precision)
         size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, audio)))
-        return Choice(candidate, cost, size, signal_to_noise_db(reference, output))
+        snr_db = signal_to_noise_db(reference[: len(guitar)], output[: len(guitar)])
+        levels = [idle_dbfs(output[:end]) for end in ends]
+        quiet = all(level <= limit for level, limit in zip(levels, idle_limits_dbfs, strict=True))
+        return Choice(candidate, cost, size, snr_db, max(levels), snr_db >= ENOUGH_DB and quiet)
 
     choices = [choice(quantized)]
     for precision in PRECISIONS[1:]:
-        if choices[0].snr_db < ENOUGH_DB:
+        if not choices[0].enough:
             higher = choice(requantized(quantized, model, precision=precision))
-            if higher.budget.fits and higher.snr_db >= choices[0].snr_db + GAIN_DB:
+            gains = higher.enough or higher.snr_db >= choices[0].snr_db + GAIN_DB
+            if higher.budget.fits and gains:
                 choices.insert(0, higher)
     choices.insert(1, choice(requantized(choices[0].quantized, model, weight_bits=8)))
     return choices
@@ -161,13 +191,13 @@ def summary(exported: Exported) -> str:
     if esr := exported.model.training.get("validation_esr"):
         rows.insert(4, ("", f"the float model's own error against its amp: {-10 * np.log10(esr):.1f} dB below it"))
     lines = [f"{name:<10} {value}" for name, value in rows]
-    lines += ["", "choice           cycles  share    bytes  SNR dB"]
+    lines += ["", "choice           cycles  share    bytes  SNR dB  idle dBFS"]
     for choice in exported.choices:
         name = f"int{choice.quantized.weight_bits} {choice.quantized.precision}"
         chosen = "  <- this one" if choice.quantized is quantized else ""
         lines.append(
             f"{name:<17}{choice.budget.cycles_per_sample:6,} {choice.budget.share:6.0%} {choice.blob_bytes:8,} "
-            f"{choice.snr_db:7.1f}{chosen}"
+            f"{choice.snr_db:7.1f} {choice.idle_dbfs:10.0f}{chosen}"
         )
     return "\n".join([*lines, ""])
 

@@ -11,7 +11,7 @@ void FixedEngine::Load(const ModelView& model) {
   layer_count_ = description.layer_count;
   knob_count_ = description.knob_count;
   head_.output_shift = 31 - (description.head_frac_bits - 2);
-  head_.residual = (description.flags & kResidual) != 0;
+  head_.dry_mask = description.flags & kResidual ? -1 : 0;
   head_.bias = description.head_bias;
 
   std::memset(units_, 0, sizeof units_);
@@ -88,13 +88,21 @@ void FixedEngine::Run(const int32_t* in, int32_t* out, size_t size) {
   for (size_t sample = 0; sample < size; ++sample) {
     const int32_t x = in[sample];
     int32_t sum = head.Start(x);  // only the last layer's units have weights in the head
-    for (RecurrentLayerQ15* layer = layers_; layer != end; ++layer) sum = Layer(*layer, x, sum);
+    RecurrentLayerQ15* layer = layers_;
+    do {
+      sum = Layer(*layer, x, sum);
+    } while (++layer != end);
     out[sample] = head.ToQ31(sum);
   }
 }
 
 void FixedEngine::Process(const int32_t* in, int32_t* out, size_t size) {
-  architecture_ == Architecture::kLstm ? Run<LstmQ15>(in, out, size) : Run<GruQ15>(in, out, size);
+  const bool finest = layers_[0].precision == Precision::kFinest;
+  if (architecture_ == Architecture::kLstm) {
+    finest ? Run<LstmQ15<true>>(in, out, size) : Run<LstmQ15<false>>(in, out, size);
+  } else {
+    finest ? Run<GruQ15<true>>(in, out, size) : Run<GruQ15<false>>(in, out, size);
+  }
 }
 
 }  // namespace oddity

@@ -499,22 +499,20 @@ def gates_lines(kernel: str) -> list[str]:
     turn = turn_lines(unit_lines, fixed, seed)
     assert turn is not None
     return [
-        "push {r4-r11, lr}",
+        f"ldr r3, [r0, #{LAYER_UNITS_END}]",
+        "push {r3-r11, lr} @ the end of the units on top",
         "mov r3, r2",
         "mov r2, r1",
         f"ldrd r6, r7, [r0, #{LAYER_TABLES}]",
-        f"ldr r4, [r0, #{LAYER_UNITS_END}]",
         f"ldr r1, [r0, #{LAYER_HIDDEN}]",
         f"ldr r0, [r0, #{LAYER_UNITS}]",
-        "push {r4} @ the end",
-        "mov r5, #0x40000000",
+        *(["mov r5, #0x40000000"] if fixed is FINE else []),
         ".balign 8",
         "1:",
         *turn[1],
         "bne 1b",
         "mov r0, r3",
-        "add sp, sp, #4",
-        "pop {r4-r11, pc}",
+        "pop {r3-r11, pc}",
     ]
 
 

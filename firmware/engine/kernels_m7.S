@@ -217,15 +217,13 @@ DotQ15Rows3:
     .global \name
     .type \name, %function
 \name:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
-    mov r5, #0x40000000
     .balign 8
     1:
     ldr r4, [r0, #16]
@@ -355,8 +353,7 @@ DotQ15Rows3:
     strh r10, [r1], #2
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size \name, . - \name
 .endm
 LstmGates LstmGatesQ15Cell24, 7, ", asr #1"
@@ -370,14 +367,13 @@ LstmGates LstmGatesQ15Cell28, 3, ", asr #5"
     .global \name
     .type \name, %function
 \name:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
     mov r5, #0x40000000
     .balign 8
     1:
@@ -546,8 +542,7 @@ LstmGates LstmGatesQ15Cell28, 3, ", asr #5"
     cmp r0, r4
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size \name, . - \name
 .endm
 LstmFineGates LstmFineGatesQ15Cell24, 7, ""
@@ -561,15 +556,13 @@ LstmFineGates LstmFineGatesQ15Cell28, 3, ", asr #4"
     .global GruGatesQ15
     .type GruGatesQ15, %function
 GruGatesQ15:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
-    mov r5, #0x40000000
     .balign 8
     1:
     ldr r4, [r0, #32]
@@ -669,8 +662,7 @@ GruGatesQ15:
     strh r10, [r1], #2
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size GruGatesQ15, . - GruGatesQ15
 
     .section .text.GruFineGatesQ15, "ax", %progbits
@@ -678,14 +670,13 @@ GruGatesQ15:
     .global GruFineGatesQ15
     .type GruFineGatesQ15, %function
 GruFineGatesQ15:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
     mov r5, #0x40000000
     .balign 8
     1:
@@ -810,8 +801,7 @@ GruFineGatesQ15:
     strh r9, [r1], #2
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size GruFineGatesQ15, . - GruFineGatesQ15
 
     .section .text.GruStackedGatesQ15, "ax", %progbits
@@ -819,15 +809,13 @@ GruFineGatesQ15:
     .global GruStackedGatesQ15
     .type GruStackedGatesQ15, %function
 GruStackedGatesQ15:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
-    mov r5, #0x40000000
     .balign 8
     1:
     ldr r4, [r0, #0]
@@ -929,8 +917,7 @@ GruStackedGatesQ15:
     cmp r0, r12
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size GruStackedGatesQ15, . - GruStackedGatesQ15
 
     .section .text.GruStackedFineGatesQ15, "ax", %progbits
@@ -938,14 +925,13 @@ GruStackedGatesQ15:
     .global GruStackedFineGatesQ15
     .type GruStackedFineGatesQ15, %function
 GruStackedFineGatesQ15:
-    push {r4-r11, lr}
+    ldr r3, [r0, #12]
+    push {r3-r11, lr} @ the end of the units on top
     mov r3, r2
     mov r2, r1
     ldrd r6, r7, [r0, #24]
-    ldr r4, [r0, #12]
     ldr r1, [r0, #20]
     ldr r0, [r0, #8]
-    push {r4} @ the end
     mov r5, #0x40000000
     .balign 8
     1:
@@ -1072,8 +1058,7 @@ GruStackedFineGatesQ15:
     cmp r0, r12
     bne 1b
     mov r0, r3
-    add sp, sp, #4
-    pop {r4-r11, pc}
+    pop {r3-r11, pc}
     .size GruStackedFineGatesQ15, . - GruStackedFineGatesQ15
 #endif
 #if defined(__ELF__) && !defined(__arm__)

@@ -14,10 +14,10 @@ namespace oddity {
 struct HeadQ15 {
   int32_t bias;
   int output_shift;  // left, from the head's sum to Q31; as much to the right, the dry input goes to the sum
-  bool residual;
+  int32_t dry_mask;  // -1 where the dry input is added to the output, else 0
 
   // The sum before the hidden units add theirs.
-  int32_t Start(int32_t in) const { return bias + (residual ? in >> output_shift : 0); }
+  int32_t Start(int32_t in) const { return bias + ((in >> output_shift) & dry_mask); }
 
   int32_t ToQ31(int32_t sum) const {
     const int32_t limit = INT32_MAX >> output_shift;
@@ -132,24 +132,21 @@ inline void DotQ15(const RecurrentLayerQ15::Dot& dot, int rows) { rows == 4 ? Do
 void DotQ30(const RecurrentLayerQ15& layer, int rows);
 void UpdateLowStates(const RecurrentLayerQ15& layer);
 
-template <int32_t (&Gates)(RecurrentLayerQ15&, int32_t, int32_t)>
-inline int32_t RunSample(RecurrentLayerQ15& layer, int rows, int32_t x, int32_t head) {
-  if (layer.precision != Precision::kFinest) {
-    DotQ15(layer.dot, rows);
-    return Gates(layer, x, head);
-  }
-  DotQ30(layer, rows);
-  head = Gates(layer, x, head);
-  UpdateLowStates(layer);
+template <bool kFinest>
+inline int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
+  kFinest ? DotQ30(layer, 4) : DotQ15(layer.dot, 4);
+  head = LstmGates(layer, x, head);
+  if (kFinest) UpdateLowStates(layer);
   return head;
 }
 
-inline int32_t LstmQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
-  return RunSample<LstmGates>(layer, 4, x, head);
-}
-
+template <bool kFinest>
 inline int32_t GruQ15(RecurrentLayerQ15& layer, int32_t x, int32_t head) {
-  return RunSample<GruGates>(layer, layer.stacked ? 4 : 3, x, head);
+  const int rows = layer.stacked ? 4 : 3;
+  kFinest ? DotQ30(layer, rows) : DotQ15(layer.dot, rows);
+  head = GruGates(layer, x, head);
+  if (kFinest) UpdateLowStates(layer);
+  return head;
 }
 
 // What the kernels of this architecture need in `layer`, whose `precision`, `stacked` and `cell_frac_bits` are set.

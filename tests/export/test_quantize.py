@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import fixed_point
+from export import daisy, fixed_point
+from export import quantize as export_quantize
 from export.daisy import prepare, signal_to_noise_db
 from export.quantize import (
     FRAC_BITS,
@@ -180,6 +181,33 @@ def test_weights_beyond_the_formats_are_refused(make_model, guitar):
         model.network.recurrent.weight_ih_l0[2] = 5000.0
     with pytest.raises(InputError, match="too large for the fixed-point engine"):
         quantize(model, guitar)
+
+
+def test_a_higher_precision_is_taken_where_the_lower_is_not_enough(make_model, guitar, monkeypatch):
+    model = make_model("lstm", 12)
+    assert prepare(model, guitar).quantized.precision == "coarse"
+    monkeypatch.setattr(daisy, "ENOUGH_DB", 200.0)
+    exported = prepare(model, guitar)
+    assert exported.quantized.precision == "finest"
+    assert [choice.quantized.precision for choice in exported.choices] == ["finest", "finest", "fine", "coarse"]
+    assert exported.snr_db > exported.choices[-1].snr_db + 5
+    assert exported.budget.cycles_per_sample > exported.choices[-1].budget.cycles_per_sample
+    # a model that leaves no time for it stays as it is
+    assert prepare(make_model("lstm", 54), guitar).quantized.precision == "coarse"
+
+
+def test_int8_is_taken_when_it_is_asked_for(make_model, guitar):
+    model = make_model("lstm", 12)
+    assert prepare(model, guitar).quantized.weight_bits == 16
+    assert prepare(model, guitar, "int8").quantized.weight_bits == 8
+    model.network.load_state_dict(int8_weights(model.network))
+    assert prepare(model, guitar, "int16").quantized.weight_bits == 16
+
+
+def test_more_units_than_the_memory_holds_are_refused(make_model, guitar, monkeypatch):
+    monkeypatch.setattr(export_quantize, "MAXIMUM_UNITS", 20)
+    with pytest.raises(InputError, match=r"2 layers of 11 are 22 units; .* memory holds 20"):
+        prepare(make_model("lstm", 11, layers=2), guitar)
 
 
 def test_what_cannot_run_in_real_time_is_refused_with_the_largest_that_can(make_model, guitar):

@@ -64,7 +64,7 @@ else:
         RANLIB=tool + "gcc-ranlib",
         OBJCOPY=tool + "objcopy",
         SIZETOOL=tool + "size",
-        SIZEPROGREGEXP=r"^(?:\.text|\.data|\.ARM\.exidx)\s+(\d+).*",
+        SIZEPROGREGEXP=r"^(?:\.vectors|\.itcm|\.dtcm_data|\.text|\.data|\.ARM\.exidx)\s+(\d+).*",
         SIZEDATAREGEXP=r"^(?:\.data|\.bss)\s+(\d+).*",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
         SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",

@@ -1,0 +1,108 @@
+"""Signals at which fixed-point arithmetic breaks: full scale, DC, squares, noise, and the silence after them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+
+from export import fixed_point
+from export.blob import default_positions_q31
+from export.daisy import idle_dbfs, prepare
+from hardware.protocol import Engine
+from training import foreign
+from training.model_file import Model
+from training.recurrent import RecurrentNetwork
+
+RATE_HZ = 48_000
+SILENCE_SECONDS = {"fuzz": 5.0}
+"""Until a model's own memory has faded; 1.5 for others."""
+CAPTURES = ("gru4", "gru8", "lstm4", "lstm8", "lstm_1d", "lstm.nam", "1x10", "2x24", "3x8", "ts9_gru7")
+
+
+def stretches() -> list[np.ndarray]:
+    """Each at full scale."""
+    seconds = np.arange(RATE_HZ // 2) / RATE_HZ
+    noise = np.random.default_rng(0).uniform(-1, 1, 10 * RATE_HZ)
+    return [np.ones(len(seconds)), np.where(np.sin(2 * np.pi * 110 * seconds) < 0, -1.0, 1.0), noise]
+
+
+def fuzz() -> Model:
+    """An LSTM as fuzzes are: cells that add up what is rectified for a quarter of a second, to |c| = 85."""
+    torch.manual_seed(3)
+    network = RecurrentNetwork("lstm", 16, residual=False)
+    with torch.no_grad():
+        weights = network.recurrent
+        for array in (weights.weight_hh_l0, weights.weight_ih_l0):
+            array *= 0.5
+        slow = torch.arange(0, 16, 4)
+        inputs, forgets, candidates = slow, 16 + slow, 32 + slow
+        weights.bias_ih_l0[forgets] = torch.tensor([8.0, 8.6, 9.2, 9.4])
+        weights.bias_hh_l0[forgets] = 0.0
+        weights.weight_hh_l0[forgets] *= 0.1
+        weights.weight_ih_l0[forgets] *= 0.1
+        weights.bias_ih_l0[inputs] = torch.tensor([-4.3, -7.0, -8.5, -10.0])
+        weights.weight_ih_l0[inputs, 0] = 6.0
+        weights.weight_ih_l0[candidates, 0] = 4.0
+        network.head.weight[0, slow] = 0.4
+    return Model("fuzz", "lstm", network.config, network.eval())
+
+
+def captured() -> list[object]:
+    """Models that others trained, by their files."""
+    files = sorted((DATA / "models").iterdir()) if DATA.is_dir() else []
+    found = [path for path in files if any(name in path.name for name in CAPTURES)]
+    missing = pytest.param(None, marks=pytest.mark.skip(reason="../shared/data is not here"), id="captured")
+    return [pytest.param(path, id=path.stem) for path in found] or [missing]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("lstm", 20, 1), id="lstm-20"),
+        pytest.param(("lstm", 9, 2), id="lstm-2x9"),
+        pytest.param(("gru", 10, 1), id="gru-10"),
+        pytest.param(fuzz, id="fuzz"),
+        *captured(),
+    ]
+)
+def model(request, make_model) -> Model:
+    if isinstance(request.param, Path):
+        loaded = foreign.read(request.param)
+        loaded.sample_rate_hz = RATE_HZ
+        return loaded
+    if isinstance(request.param, tuple):
+        unit, hidden_size, layers = request.param
+        return make_model(unit, hidden_size, layers=layers)
+    return request.param()
+
+
+def test_no_wrap_and_no_limit_cycle_at_the_worst_signals(native, model):
+    exported = prepare(model)
+    silence = np.zeros(round(SILENCE_SECONDS.get(model.name, 1.5) * RATE_HZ))
+    samples = fixed_point.to_q31(np.concatenate([part for stretch in stretches() for part in (stretch, silence)]))
+    knobs = default_positions_q31(model.knobs)
+    expected = fixed_point.run(exported.quantized, samples, knobs)
+    native.load(0, exported.blob())
+    native.select(0, Engine.FIXED)
+    native.reset()
+    # the specification's integers are wide: what is equal to it has not wrapped
+    played = native.process(samples >> 8, 256)
+    assert np.array_equal(played, np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1))
+
+    reference = np.clip(model.render(fixed_point.from_q31(samples)), -1, 1)
+    end = 0
+    for stretch in stretches():
+        end += len(stretch) + len(silence)
+        tail = slice(end - RATE_HZ // 4, end)
+        output = fixed_point.from_q31(expected[tail])
+        assert idle_dbfs(output) <= max(-90.0, idle_dbfs(reference[tail]) + 1.0)
+        assert abs(output.mean() - reference[tail].mean()) < 1e-3  # and no offset that a switch would make heard
+
+
+def test_captures_of_others_and_a_fuzz_of_long_memory_are_exact_enough(model):
+    exported = prepare(model)
+    assert exported.snr_db >= 55, exported.choices
+    if model.name == "fuzz":
+        (reach,) = exported.quantized.measured.cell
+        assert 85 < reach < 128 and exported.quantized.cell_frac_bits == (24,)
