@@ -116,6 +116,18 @@ def _gru_unit(fine: bool, z: np.ndarray, state: int) -> int:
 
 
 @njit(cache=True)
+def _row_sum(row: np.ndarray, states: np.ndarray, layer: int) -> int:
+    """Of a row [2, hidden] with the states [layers + 1, hidden] below its layer and of it."""
+    total = np.int64(0)
+    for unit in range(row.shape[1]):
+        total += row[1, unit] * states[layer + 1, unit]
+    if layer > 0:
+        for unit in range(row.shape[1]):
+            total += row[0, unit] * states[layer, unit]
+    return int(total)
+
+
+@njit(cache=True)
 def _run(
     lstm: bool,
     fine: bool,
@@ -146,20 +158,9 @@ def _run(
             for unit in range(size):
                 for column in range(columns):
                     row = weights[layer, unit, column]
-                    total = np.int64(0)
-                    for other in range(size):
-                        total += row[1, other] * hidden[layer + 1, other]
-                    if layer > 0:
-                        for other in range(size):
-                            total += row[0, other] * hidden[layer, other]
+                    total = _row_sum(row, hidden, layer)
                     if finest:
-                        total_low = np.int64(0)
-                        for other in range(size):
-                            total_low += row[1, other] * low[layer + 1, other]
-                        if layer > 0:
-                            for other in range(size):
-                                total_low += row[0, other] * low[layer, other]
-                        total += total_low >> 15
+                        total += _row_sum(row, low, layer) >> 15
                     z[unit, column] = bias[layer, unit, column] + ((total * scale[layer, unit, column]) >> 32)
                     if layer == 0:
                         z[unit, column] += (x * input_weights[unit, column]) >> 32

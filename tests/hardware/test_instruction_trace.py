@@ -43,6 +43,13 @@ def test_every_sample_costs_the_same_and_the_pedal_plays_on(traced):
     assert len(traced.process(np.zeros(480, int))) == 480
 
 
+def test_a_block_costs_little_beside_its_samples(traced):
+    cycles = {frames: estimate(traced.trace(FUNCTION, np.zeros(frames, int))) for frames in (1, 2, 4)}
+    per_sample = (cycles[4] - cycles[2]) / 2
+    assert abs(cycles[2] - cycles[1] - per_sample) < 20
+    assert cycles[1] - per_sample < 300
+
+
 def test_refuses_a_function_that_is_not_there(traced):
     with pytest.raises(InputError, match="no function nothing"):
         traced.trace("nothing", np.zeros(1, int))
