@@ -1,5 +1,6 @@
 """Target daisy: a model as the pedal gets it, in memory and as files."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,15 +149,20 @@ def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list
             gains = higher.enough or higher.snr_db >= choices[0].snr_db + GAIN_DB
             if higher.budget.fits and gains:
                 choices.insert(0, higher)
-    choices.insert(1, choice(requantized(choices[0].quantized, model, weight_bits=8)))
+    with suppress(InputError):  # the largest weights that int16 holds are beyond int8's formats
+        choices.insert(1, choice(requantized(choices[0].quantized, model, weight_bits=8)))
     return choices
 
 
 def _chosen(choices: list[Choice], weights: str) -> Choice:
-    int16, int8 = choices[:2]
-    if weights == "auto":
-        return int8 if int8.snr_db >= int16.snr_db - INT8_LOSS_DB else int16
-    return int8 if weights == "int8" else int16
+    int16 = choices[0]
+    int8 = next((choice for choice in choices if choice.quantized.weight_bits == 8), None)
+    if weights == "int16" or (int8 is None and weights == "auto"):
+        return int16
+    if int8 is None:
+        raise InputError(f"{int16.quantized.name}: its weights are too large to be stored in int8")
+    as_good = int8.snr_db >= int16.snr_db - INT8_LOSS_DB and int8.enough >= int16.enough
+    return int8 if weights == "int8" or as_good else int16
 
 
 def write(exported: Exported, base: Path, command: str, low_weights: bool = False) -> dict[str, Path]:
