@@ -19,12 +19,12 @@ WEIGHT_CAPACITY_BYTES = 2 * 4 * MAXIMUM_UNITS**2
 """Of the engine, in tightly coupled memory: an LSTM-64's int16 weights. The linker's account of the rest is printed by
 `pio run -e daisy`."""
 _CYCLES = {
-    ("lstm", "coarse"): (1.05, 47.81, 77.38),
-    ("lstm", "fine"): (1.05, 60.84, 77.33),
-    ("lstm", "finest"): (2.12, 93.39, 159.28),
-    ("gru", "coarse"): (1.08, 38.26, 83.88),
-    ("gru", "fine"): (1.10, 46.80, 84.11),
-    ("gru", "finest"): (2.21, 79.31, 167.03),
+    ("lstm", "coarse"): (1.05, 48.17, 69.55),
+    ("lstm", "fine"): (1.05, 61.22, 69.46),
+    ("lstm", "finest"): (2.12, 93.57, 153.34),
+    ("gru", "coarse"): (1.08, 38.48, 74.96),
+    ("gru", "fine"): (1.10, 47.06, 74.99),
+    ("gru", "finest"): (2.21, 79.33, 154.44),
 }
 """Of a sample, by architecture and precision: for one each of the row_pairs, units and layers of `Work`."""
 
