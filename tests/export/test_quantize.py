@@ -194,7 +194,7 @@ def test_a_higher_precision_is_taken_where_the_lower_is_not_enough(make_model, g
     assert exported.snr_db > exported.choices[-1].snr_db + 5
     assert exported.budget.cycles_per_sample > exported.choices[-1].budget.cycles_per_sample
     # a model that leaves no time for it stays as it is
-    assert prepare(make_model("lstm", 54), guitar).quantized.precision == "coarse"
+    assert prepare(make_model("gru", 62), guitar).quantized.precision == "coarse"
 
 
 def test_int8_is_taken_when_it_is_asked_for(make_model, guitar):
