@@ -196,14 +196,22 @@ def summary(exported: Exported) -> str:
     ]
     if esr := exported.model.training.get("validation_esr"):
         rows.insert(4, ("", f"the float model's own error against its amp: {-10 * np.log10(esr):.1f} dB below it"))
+    chosen = next(choice for choice in exported.choices if choice.quantized is quantized)
+    if chosen.snr_db < ENOUGH_DB:
+        rows.append(("warning", f"less than {ENOUGH_DB:.0f} dB of SNR"))
+    elif not chosen.enough:
+        rows.append(
+            ("warning", f"{chosen.idle_dbfs:.0f} dBFS at rest, where the float model is silent; a smaller model")
+        )
+        rows.append(("", "has the time for a precision that is silent too"))
     lines = [f"{name:<10} {value}" for name, value in rows]
     lines += ["", "choice           cycles  share    bytes  SNR dB  idle dBFS"]
     for choice in exported.choices:
         name = f"int{choice.quantized.weight_bits} {choice.quantized.precision}"
-        chosen = "  <- this one" if choice.quantized is quantized else ""
+        mark = "  <- this one" if choice is chosen else ""
         lines.append(
             f"{name:<17}{choice.budget.cycles_per_sample:6,} {choice.budget.share:6.0%} {choice.blob_bytes:8,} "
-            f"{choice.snr_db:7.1f} {choice.idle_dbfs:10.0f}{chosen}"
+            f"{choice.snr_db:7.1f} {choice.idle_dbfs:10.0f}{mark}"
         )
     return "\n".join([*lines, ""])
 

@@ -10,6 +10,9 @@ namespace oddity {
 
 class FixedEngine {
  public:
+  FixedEngine() = default;
+  FixedEngine(const FixedEngine&) = delete;  // its layers point into it
+
   // Copies the model into the engine's own (tightly coupled) memory; knobs go to their defaults, the state to zero.
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);  // position 0..1; outside the model's knobs it does nothing

@@ -1,5 +1,7 @@
 """Quantization and the numpy specification of the engine, against the float model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -194,7 +196,11 @@ def test_a_higher_precision_is_taken_where_the_lower_is_not_enough(make_model, g
     assert exported.snr_db > exported.choices[-1].snr_db + 5
     assert exported.budget.cycles_per_sample > exported.choices[-1].budget.cycles_per_sample
     # a model that leaves no time for it stays as it is
-    assert prepare(make_model("gru", 62), guitar).quantized.precision == "coarse"
+    exported = prepare(make_model("gru", 62), guitar)
+    assert exported.quantized.precision == "coarse"
+    assert "warning    less than 200 dB of SNR" in daisy.summary(exported)
+    noisy = replace(exported.choices[0], snr_db=300.0, idle_dbfs=-60.0)
+    assert "warning    -60 dBFS at rest" in daisy.summary(replace(exported, choices=(noisy,)))
 
 
 def test_int8_is_taken_when_it_is_asked_for(make_model, guitar):
