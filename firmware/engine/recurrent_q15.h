@@ -54,7 +54,7 @@ struct RecurrentLayerQ15 {
   Dot dot;
   int16_t* hidden;  // this layer's states, the last of those that are read
   const int32_t* tables[2];
-  GatesKernel* gates;  // on the Cortex-M7; elsewhere the four below say what to do
+  GatesKernel* gates;  // on the Cortex-M7; elsewhere the three below say what to do
   Precision precision;
   bool stacked;  // on another layer: a GRU's row 3 is then the part of n that comes from there
   int cell_frac_bits;
