@@ -225,7 +225,7 @@ def fixed_bytes(quantized: QuantizedModel) -> int:
 
 def rtneural_bytes(model: Model) -> int:
     """Padded to the network that the firmware has."""
-    size = next(size for size in RTNEURAL_SIZES if size >= model.network.hidden_size)
+    size = next(size for size in RTNEURAL_SIZES if size >= model.recurrent.hidden_size)
     return 4 * sum(weights.numel() for weights in RecurrentNetwork(model.architecture, size).parameters())
 
 

@@ -156,11 +156,11 @@ def measure(model: Model, audio: np.ndarray) -> Measured:
             settings.append(defaults.clone())
             settings[-1][knob] = end
     knobs = torch.stack(settings)
-    layers = range(model.network.layers)
+    layers = range(model.recurrent.layers)
     cell, hidden, state = torch.zeros(len(layers)), [], None
     with torch.inference_mode():
         for frames in torch.from_numpy(np.asarray(audio, np.float32)).split(16):
-            _, state = model.network(frames.expand(len(knobs), -1), knobs, state)
+            _, state = model.recurrent(frames.expand(len(knobs), -1), knobs, state)
             if isinstance(state, tuple):
                 cell = torch.maximum(cell, state[1].abs().amax(dim=(1, 2)))
             hidden.append(state[0] if isinstance(state, tuple) else state)
@@ -214,8 +214,8 @@ class _FloatLayer:
 
 def _float_layers(model: Model) -> list[_FloatLayer]:
     """The weights of torch's layers in the engine's columns."""
-    weights = {name: array.detach().double().numpy() for name, array in model.network.state_dict().items()}
-    size = model.network.hidden_size
+    weights = {name: array.detach().double().numpy() for name, array in model.recurrent.state_dict().items()}
+    size = model.recurrent.hidden_size
     lstm = model.architecture == "lstm"
 
     def by_unit(name: str) -> np.ndarray:
@@ -224,7 +224,7 @@ def _float_layers(model: Model) -> list[_FloatLayer]:
         return array.reshape(-1, size, *array.shape[1:]).swapaxes(0, 1)
 
     layers = []
-    for layer in range(model.network.layers):
+    for layer in range(model.recurrent.layers):
         state_rows, input_rows = by_unit(f"weight_hh_l{layer}"), by_unit(f"weight_ih_l{layer}")
         state_bias, input_bias = by_unit(f"bias_hh_l{layer}"), by_unit(f"bias_ih_l{layer}")
         bias = state_bias + input_bias
@@ -320,7 +320,7 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     """
     if model.architecture not in FRAC_BITS:
         raise InputError(f"the fixed-point engine runs lstm and gru models, not {model.architecture}")
-    size, layer_count = model.network.hidden_size, model.network.layers
+    size, layer_count = model.recurrent.hidden_size, model.recurrent.layers
     if layer_count * size > MAXIMUM_UNITS:
         raise InputError(
             f"{model.name}: {layer_count} layers of {size} are {layer_count * size} units; the engine's tightly "
@@ -339,7 +339,7 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         _refuse_too_large(model, "input weight", np.abs(layer.inputs).max(2), 2.0 ** (30 - frac_bits) - 1)
 
     measured = measure(model, audio)
-    head = model.network.head
+    head = model.recurrent.head
     head_weights, head_bias = head.weight.detach().double().numpy()[0], float(head.bias.detach()[0])
     head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**33)
     head_frac_bits = min(int(np.floor(-np.log2(head_limit) - 1e-6)), HEAD_FRAC_BITS[-1])
@@ -353,7 +353,7 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         name=model.name,
         architecture=model.architecture,
         sample_rate_hz=model.sample_rate_hz,
-        residual=bool(model.network.residual),
+        residual=bool(model.recurrent.residual),
         knobs=model.knobs,
         hidden_size=size,
         layers=layer_count,

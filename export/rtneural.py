@@ -16,8 +16,8 @@ from training.model_file import Model
 
 def document(model: Model) -> dict:
     """The JSON document of `model`."""
-    weights = {name: array.detach().double().numpy() for name, array in model.network.state_dict().items()}
-    size = model.network.hidden_size
+    weights = {name: array.detach().double().numpy() for name, array in model.recurrent.state_dict().items()}
+    size = model.recurrent.hidden_size
     recurrent = [
         {
             "type": model.architecture,
@@ -25,7 +25,7 @@ def document(model: Model) -> dict:
             "shape": [None, None, size],
             "weights": _recurrent_layer(model.architecture, size, weights, f"l{layer}"),
         }
-        for layer in range(model.network.layers)
+        for layer in range(model.recurrent.layers)
     ]
     head = {
         "type": "dense",
@@ -35,7 +35,7 @@ def document(model: Model) -> dict:
     }
     return {
         "in_shape": [None, None, 1 + len(model.knobs)],
-        "in_skip": int(model.network.residual),
+        "in_skip": int(model.recurrent.residual),
         "samplerate": model.sample_rate_hz,
         "metadata": {"name": model.name, "samplerate": str(model.sample_rate_hz)},
         "layers": [*recurrent, head],

@@ -527,7 +527,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
     pair = capture.pairs[0]
     streams = validation_streams(pair, torch.device("cpu"))
-    output = play(model.network, streams)[:, VALIDATION_RUN_IN_FRAMES:]
+    output = play(model.recurrent, streams)[:, VALIDATION_RUN_IN_FRAMES:]
     title = f"{model.name} ({trainer.config.model}, {pair.name})"
     target = streams.target.flatten().numpy()
     picture = out.with_name(out.name + ".png")

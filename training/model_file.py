@@ -11,13 +11,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from training.audio import resampled
 from training.errors import InputError
 from training.files import written_aside
-from training.recurrent import RecurrentNetwork
+from training.linear import Linear
+from training.recurrent import UNITS, RecurrentNetwork, State
+from training.wavenet import WaveNet
 
-FORMAT = 1
+FORMAT = 2
+"""1: a residual that is true or false, and no rest; still read."""
 MAXIMUM_FILE_BYTES = 64 << 20
 RENDER_CHUNK_FRAMES = 48000
+REST_SECONDS = 2.0
+REST_CHUNK_FRAMES = 2400
+REST_MOVEMENT = 1e-7
+"""Of a state at rest in a chunk of silence."""
+
+Network = RecurrentNetwork | WaveNet | Linear
+"""All take audio [batch, frames], knobs and a state, None for the first, and give the output and the next state."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +60,52 @@ class Model:
     """A trained network and all that is needed to play it.
 
     name: what the pedal shows.
-    architecture, config: what builds the network anew: 'lstm' or 'gru', and `RecurrentNetwork.config`.
+    architecture, config: what builds the network anew: 'lstm', 'gru', 'wavenet' or 'linear', and its `config`.
     sample_rate_hz: the rate at which the network was trained; it plays right at no other.
     knobs: in the order of the network's input columns after the audio.
     levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
-    training: metrics, data hashes and versions, as plain types, for people to read.
+    training: metrics, data hashes and versions, or where an imported model is from, as plain types, for people to read.
+    start: the state from which a recurrent network comes to rest, where its trainer gave one; else zeros.
     """
 
     name: str
     architecture: str
-    config: dict[str, int]
-    network: RecurrentNetwork
+    config: dict[str, Any]
+    network: Network
     sample_rate_hz: int = 48000
     knobs: tuple[Knob, ...] = ()
     levels: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    start: State | None = None
+
+    @property
+    def recurrent(self) -> RecurrentNetwork:
+        """The network. Raises InputError when it is none of those that the pedal's engines play."""
+        if not isinstance(self.network, RecurrentNetwork):
+            raise InputError(f"{self.name}: {self.network.name} is not an LSTM or GRU")
+        return self.network
+
+    def rest(self, dtype: type[np.floating] = np.float32) -> State | None:
+        """The state after a long silence with the knobs at their defaults: where every stream begins, so that nothing
+        is heard of the state in which a training left off. None for networks that begin there by themselves."""
+        if not isinstance(self.network, RecurrentNetwork):
+            return None
+        network = self._copy(dtype)
+        defaults = [knob.normalised(knob.default) for knob in self.knobs]
+        held = torch.tensor([defaults], dtype=network.head.weight.dtype)
+        silence = torch.zeros(1, REST_CHUNK_FRAMES, dtype=held.dtype)
+        state = None if self.start is None else _as_type(self.start, held.dtype)
+        with torch.no_grad():
+            for _ in range(round(REST_SECONDS * self.sample_rate_hz) // REST_CHUNK_FRAMES):
+                before: State | None = state
+                _, state = network(silence, held, state)
+                if before is not None and _movement(before, state) < REST_MOVEMENT:
+                    break
+        return state
+
+    def _copy(self, dtype: type[np.floating]) -> Any:
+        """The network on the CPU: rendering neither moves nor retypes a network that may be in training."""
+        return copy.deepcopy(self.network).cpu().to(torch.float64 if dtype is np.float64 else torch.float32).eval()
 
     def render(
         self,
@@ -72,7 +114,7 @@ class Model:
         dtype: type[np.floating] = np.float32,
         chunk_frames: int = RENDER_CHUNK_FRAMES,
     ) -> np.ndarray:
-        """Play `samples` (float [frames], full scale +-1) from silence and return as many frames of `dtype`.
+        """Play `samples` (float [frames], full scale +-1, at `sample_rate_hz`) from rest; as many frames of `dtype`.
 
         knobs: positions in the amp's own figures, in the order of `self.knobs`; None for every knob's default.
         dtype: float32 as trained, or float64 as a reference for the arithmetic of other engines.
@@ -87,16 +129,38 @@ class Model:
         positions = [knob.normalised(value) for knob, value in zip(self.knobs, values, strict=True)]
         audio = np.asarray(samples, dtype=dtype)
         output = np.empty_like(audio)
-        # A copy on the CPU: rendering neither moves nor retypes a network that may be in training.
-        network = copy.deepcopy(self.network).cpu().to(torch.float64 if dtype is np.float64 else torch.float32).eval()
-        state = None
+        network, state = self._copy(dtype), self.rest(dtype)
         with torch.inference_mode():
-            held = torch.tensor([positions], dtype=network.head.weight.dtype)
+            held = torch.tensor([positions], dtype=torch.float64 if dtype is np.float64 else torch.float32)
             for start in range(0, len(audio), chunk_frames):
                 chunk = torch.from_numpy(audio[None, start : start + chunk_frames].copy())
                 rendered, state = network(chunk, held, state)
                 output[start : start + chunk_frames] = rendered[0].numpy()
         return output
+
+    def render_at(
+        self,
+        sample_rate_hz: int,
+        samples: np.ndarray,
+        knobs: Sequence[float] | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> np.ndarray:
+        """As `render`, of `samples` at any rate: resampled to the model's own, played, and resampled back."""
+        own = resampled(np.asarray(samples, dtype), sample_rate_hz, self.sample_rate_hz)
+        played = resampled(self.render(own, knobs, dtype), self.sample_rate_hz, sample_rate_hz)
+        return played[: len(samples)]
+
+
+def _parts(state: State) -> tuple[torch.Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
+
+
+def _as_type(state: State, dtype: torch.dtype) -> State:
+    return (state[0].to(dtype), state[1].to(dtype)) if isinstance(state, tuple) else state.to(dtype)
+
+
+def _movement(before: State, after: State) -> float:
+    return max(float((b - a).abs().max()) for a, b in zip(_parts(before), _parts(after), strict=True))
 
 
 def save(path: Path, model: Model) -> None:
@@ -114,6 +178,7 @@ def save(path: Path, model: Model) -> None:
         "knobs": [asdict(knob) for knob in model.knobs],
         "levels": dict(model.levels),
         "training": dict(model.training),
+        "start": None if model.start is None else [part.detach().cpu().clone() for part in _parts(model.start)],
     }
     buffer = io.BytesIO()
     torch.save(record, buffer)
@@ -158,10 +223,13 @@ def _model_from(record: object) -> Model:
     if not isinstance(record, dict) or "format" not in record or "architecture" not in record:
         raise InputError("not a model of ours")
     version = typed(record, "format", int)
-    if version != FORMAT:
-        raise InputError(f"has format {version}; this version reads format {FORMAT}")
+    if not 1 <= version <= FORMAT:
+        raise InputError(f"has format {version}; this version reads formats 1 to {FORMAT}")
     architecture = typed(record, "architecture", str)
-    network = _network_from(architecture, typed(record, "config", dict))
+    config = typed(record, "config", dict)
+    if version == 1:
+        config = {"layers": 1, **config, "residual": float(config.get("residual", True))}
+    network = network_from(architecture, config)
     load_weights(network, typed(record, "weights", dict))
     knobs = tuple(_knob_from(knob) for knob in typed(record, "knobs", list))
     if len(knobs) != network.knob_count:
@@ -178,16 +246,36 @@ def _model_from(record: object) -> Model:
         knobs=knobs,
         levels=typed(record, "levels", dict),
         training=typed(record, "training", dict),
+        start=_start_from(record.get("start"), network),
     )
 
 
-def _network_from(architecture: str, config: dict[str, Any]) -> RecurrentNetwork:
-    """Build the network of a file's config. Files from before there were stacks lack `layers` and `residual`."""
-    types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": bool}
-    config = {"layers": 1, "residual": True, **config}
+def network_from(architecture: str, config: dict[str, Any]) -> Network:
+    """Build the network that a file describes. Raises InputError when there is none such."""
+    if architecture == "wavenet":
+        return WaveNet(config)
+    if architecture == "linear":
+        return Linear(config)
+    if architecture not in UNITS:
+        raise InputError(f"unknown architecture {architecture[:40]!r}")
+    types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": float}
     if set(config) != set(types):
         raise InputError(f"its config should hold {', '.join(types)}")
     return RecurrentNetwork(architecture, **{key: typed(config, key, kind) for key, kind in types.items()})
+
+
+def _start_from(parts: object, network: Network) -> State | None:
+    if parts is None:
+        return None
+    if not isinstance(network, RecurrentNetwork):
+        raise InputError("has a state to start from, which its network has not")
+    shape = (network.layers, 1, network.hidden_size)
+    names = ("h", "c") if network.unit == "lstm" else ("h",)
+    if not isinstance(parts, list) or len(parts) != len(names):
+        raise InputError(f"its start should hold {' and '.join(names)}")
+    for name, part in zip(names, parts, strict=True):
+        check_tensor(f"start {name}", part, shape)
+    return (parts[0], parts[1]) if network.unit == "lstm" else parts[0]
 
 
 def typed(record: Mapping[str, Any], key: str, kind: type) -> Any:
@@ -213,10 +301,15 @@ def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor]) -> 
     if set(weights) != set(wanted):
         raise InputError("its weights are not those of its architecture")
     for key, tensor in weights.items():
-        if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
-            raise InputError(f"weights {key} are not float32")
-        if tensor.shape != wanted[key].shape:
-            raise InputError(f"weights {key} are {list(tensor.shape)} where its config needs {list(wanted[key].shape)}")
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"weights {key} hold NaN or infinity")
+        check_tensor(f"weights {key}", tensor, tuple(wanted[key].shape))
     network.load_state_dict(weights)
+
+
+def check_tensor(what: str, tensor: object, shape: tuple[int, ...]) -> None:
+    """Raise InputError unless `tensor` is of float32, of `shape` and finite."""
+    if not isinstance(tensor, torch.Tensor) or tensor.dtype != torch.float32 or tensor.layout != torch.strided:
+        raise InputError(f"{what} are not float32")
+    if tuple(tensor.shape) != shape:
+        raise InputError(f"{what} are {list(tensor.shape)} where its config needs {list(shape)}")
+    if not torch.isfinite(tensor).all():
+        raise InputError(f"{what} hold NaN or infinity")

@@ -1,5 +1,6 @@
 """LSTM and GRU networks that add what the amp does to the dry guitar."""
 
+import math
 import re
 
 import torch
@@ -11,6 +12,8 @@ MAXIMUM_UNITS = 64
 """Of all layers together: what the pedal's engine has room for."""
 MAXIMUM_LAYERS = 4
 MAXIMUM_KNOB_COUNT = 4
+MAXIMUM_RESIDUAL = 8.0
+"""What the formats of the pedal's engine hold."""
 
 State = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 """What the network remembers, each tensor [layers, batch, hidden]: (h, c) of an LSTM, h of a GRU."""
@@ -21,19 +24,20 @@ class RecurrentNetwork(torch.nn.Module):
     Amplifier Emulation with Deep Learning", Applied Sciences 10(3), 2020):
 
         h[n], state = recurrent([audio[n], knobs], state)
-        output[n] = head(h[n]) + audio[n]                  without residual: head(h[n])
+        output[n] = head(h[n]) + residual * audio[n]
 
+    `residual` is 1 in the paper; other trainers leave the dry signal out (0) or scale it.
     The first layer's input has 1 + knob_count columns, audio first; each further layer, all of the same hidden size,
     reads the one before, and h is of the last. The weights are PyTorch's own: of layer K `recurrent.weight_ih_lK`
     [gates * hidden, inputs], `recurrent.weight_hh_lK` [gates * hidden, hidden] and two biases [gates * hidden] that add
     up; the gates lie in the order i, f, g, o (LSTM) or r, z, n (GRU).
 
     Raises InputError for a `unit` other than 'lstm' and 'gru', a hidden size outside 1 to 64, layers outside 1 to 4,
-    more than 64 units in all layers together or more than 4 knobs.
+    more than 64 units in all layers together, more than 4 knobs, or a residual outside -8 to 8.
     """
 
     def __init__(
-        self, unit: str, hidden_size: int, knob_count: int = 0, layers: int = 1, residual: bool = True
+        self, unit: str, hidden_size: int, knob_count: int = 0, layers: int = 1, residual: float = 1.0
     ) -> None:
         super().__init__()
         if unit not in UNITS:
@@ -48,11 +52,13 @@ class RecurrentNetwork(torch.nn.Module):
             )
         if not 0 <= knob_count <= MAXIMUM_KNOB_COUNT:
             raise InputError(f"{knob_count} knobs are outside 0 to {MAXIMUM_KNOB_COUNT}")
+        if not math.fabs(residual) <= MAXIMUM_RESIDUAL:
+            raise InputError(f"a residual of {residual:g} is outside -{MAXIMUM_RESIDUAL:g} to {MAXIMUM_RESIDUAL:g}")
         self.unit = unit
         self.hidden_size = hidden_size
         self.knob_count = knob_count
         self.layers = layers
-        self.residual = residual
+        self.residual = float(residual)
         self.recurrent = UNITS[unit](1 + knob_count, hidden_size, num_layers=layers, batch_first=True)
         self.head = torch.nn.Linear(hidden_size, 1)
         if unit == "lstm":
@@ -79,7 +85,7 @@ class RecurrentNetwork(torch.nn.Module):
         return f"{self.unit}-{size}"
 
     @property
-    def config(self) -> dict[str, int]:
+    def config(self) -> dict[str, int | float]:
         """The arguments of the constructor after `unit`, as model files hold them."""
         return {
             "hidden_size": self.hidden_size,
@@ -106,7 +112,7 @@ class RecurrentNetwork(torch.nn.Module):
             columns = torch.cat([columns, held], dim=-1)
         hidden, state = self.recurrent(columns, state)
         output = self.head(hidden)[..., 0]
-        return output + audio if self.residual else output, state
+        return output + self.residual * audio if self.residual else output, state
 
 
 def detached(state: State) -> State:

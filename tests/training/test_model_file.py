@@ -19,7 +19,7 @@ DRIVE, TONE = Knob("drive", 0, 10, 5), Knob("tone", -1, 1, 0.5)
 
 
 def model(
-    unit: str = "lstm", hidden_size: int = 6, knobs: tuple[Knob, ...] = (), layers: int = 1, residual: bool = True
+    unit: str = "lstm", hidden_size: int = 6, knobs: tuple[Knob, ...] = (), layers: int = 1, residual: float = 1.0
 ) -> Model:
     torch.manual_seed(0)
     network = RecurrentNetwork(unit, hidden_size, len(knobs), layers, residual)
@@ -47,8 +47,8 @@ def good(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
 @pytest.mark.parametrize("knobs", [(), (DRIVE, TONE)])
-@pytest.mark.parametrize(("layers", "residual"), [(1, True), (2, False)])
-def test_round_trip(tmp_path: Path, unit: str, knobs: tuple[Knob, ...], layers: int, residual: bool) -> None:
+@pytest.mark.parametrize(("layers", "residual"), [(1, 1.0), (2, 0.0), (1, -0.3)])
+def test_round_trip(tmp_path: Path, unit: str, knobs: tuple[Knob, ...], layers: int, residual: float) -> None:
     saved = model(unit, knobs=knobs, layers=layers, residual=residual)
     model_file.save(tmp_path / "amp.pt", saved)
     loaded = model_file.load(tmp_path / "amp.pt")
@@ -57,12 +57,58 @@ def test_round_trip(tmp_path: Path, unit: str, knobs: tuple[Knob, ...], layers: 
     assert np.array_equal(loaded.render(noise(999)), saved.render(noise(999)))
 
 
-def test_a_file_without_layers_and_residual_is_one_layer_with_residual(good: Path) -> None:
-    record = torch.load(good, weights_only=True)
-    torch.save({**record, "config": {"hidden_size": 6, "knob_count": 1}}, good)
+@pytest.mark.parametrize("more", [{}, {"layers": 1, "residual": True}])
+def test_files_of_format_1_are_read(good: Path, more: dict[str, Any]) -> None:
+    record = without(torch.load(good, weights_only=True), "start")
+    torch.save({**record, "format": 1, "config": {"hidden_size": 6, "knob_count": 1, **more}}, good)
     loaded = model_file.load(good)
-    assert loaded.config == {"hidden_size": 6, "knob_count": 1, "layers": 1, "residual": True}
+    assert loaded.config == {"hidden_size": 6, "knob_count": 1, "layers": 1, "residual": 1.0}
     assert np.array_equal(loaded.render(noise(99)), model(knobs=(DRIVE,)).render(noise(99)))
+
+
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_stream_begins_at_rest(tmp_path: Path, unit: str, layers: int) -> None:
+    """Silence gives one constant from its first frame on, wherever the state starts from."""
+    playing = model(unit, knobs=(DRIVE,), layers=layers)
+    shape = (layers, 1, 6)
+    parts = [torch.full(shape, 0.4), torch.full(shape, -2.0)]
+    playing.start = (parts[0], parts[1]) if unit == "lstm" else parts[0]
+    model_file.save(tmp_path / "amp.pt", playing)
+    loaded = model_file.load(tmp_path / "amp.pt")
+    for part, read in zip(parts, loaded.start if unit == "lstm" else [loaded.start], strict=False):
+        assert torch.equal(part, read)
+    silent = loaded.render(np.zeros(2000, np.float32))
+    assert np.abs(silent - silent[-1]).max() < 1e-6 and silent[-1] != 0
+    from_zeros, _ = playing.network(torch.zeros(1, 2000), torch.tensor([[0.5]]))
+    assert (from_zeros[0, 0] - from_zeros[0, -1]).abs() > 1e-3
+
+
+def test_a_network_with_two_resting_places_takes_the_one_that_its_start_leads_to() -> None:
+    playing = model("gru")
+    with torch.no_grad():
+        for weights in playing.network.parameters():
+            weights.zero_()
+        playing.network.recurrent.weight_hh_l0[12:] = 6 * torch.eye(6)  # r = z = 1/2, n = tanh(3 h)
+        playing.network.head.weight[:] = 1.0
+    for sign in (-1.0, 1.0):
+        playing.start = torch.full((1, 1, 6), 0.1 * sign)
+        np.testing.assert_allclose(playing.render(np.zeros(9, np.float32)), sign * 6 * 0.9949, rtol=0.01)
+
+
+def test_other_rates_are_resampled_around_the_model() -> None:
+    """A sine through a network that adds nothing comes back; a resampled one is the same sine at the other rate."""
+    playing = model()
+    with torch.no_grad():
+        playing.network.head.weight.zero_()
+        playing.network.head.bias.zero_()
+    playing.sample_rate_hz = 44100
+    sine = 0.5 * np.sin(2 * np.pi * 5000 * np.arange(9600) / 48000)
+    played = playing.render_at(48000, sine, dtype=np.float64)
+    assert len(played) == len(sine) and played.dtype == np.float64
+    np.testing.assert_allclose(played[500:-500], sine[500:-500], atol=1e-5)
+    own = playing.render_at(44100, sine, dtype=np.float64)
+    assert np.array_equal(own, playing.render(sine, dtype=np.float64))
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -83,7 +129,7 @@ def test_chunks_do_not_change_the_output(unit: str, chunk_frames: int) -> None:
 
 def test_render_matches_the_network_in_both_precisions() -> None:
     playing = model(knobs=(DRIVE, TONE))
-    expected, _ = playing.network(torch.from_numpy(noise(500))[None], torch.tensor([[0.3, 0.75]]))
+    expected, _ = playing.network(torch.from_numpy(noise(500))[None], torch.tensor([[0.3, 0.75]]), playing.rest())
     np.testing.assert_allclose(playing.render(noise(500), [3.0, 0.5]), expected[0].detach(), atol=2e-7)
     double = playing.render(noise(500), [3.0, 0.5], dtype=np.float64)
     assert double.dtype == np.float64 and not np.array_equal(double, double.astype(np.float32))
@@ -169,20 +215,26 @@ def with_weights(record: dict[str, Any], key: str, weights: object) -> dict[str,
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "list": (lambda r: [r], "not a model of ours"),
     "another torch file": (lambda r: r["weights"], "not a model of ours"),
-    "format": (lambda r: {**r, "format": 2}, "has format 2; this version reads format 1"),
+    "format": (lambda r: {**r, "format": 3}, "has format 3; this version reads formats 1 to 2"),
     "format tensor": (lambda r: {**r, "format": torch.ones(2)}, "format should be"),
-    "architecture": (lambda r: {**r, "architecture": "rnn"}, "unknown recurrent unit"),
-    "hidden size": (lambda r: {**r, "config": {"hidden_size": 10**9, "knob_count": 1}}, "outside 1 to 64"),
-    "config type": (lambda r: {**r, "config": {"hidden_size": True, "knob_count": 1}}, "hidden_size should be"),
+    "architecture": (lambda r: {**r, "architecture": "rnn"}, "unknown architecture"),
+    "hidden size": (lambda r: {**r, "config": {**r["config"], "hidden_size": 10**9}}, "outside 1 to 64"),
+    "config type": (lambda r: {**r, "config": {**r["config"], "hidden_size": True}}, "hidden_size should be"),
     "config keys": (lambda r: {**r, "config": {"hidden_size": 6}}, "its config"),
     "layers": (lambda r: {**r, "config": {**r["config"], "layers": 11}}, "11 layers are outside 1 to 4"),
     "layers type": (lambda r: {**r, "config": {**r["config"], "layers": 1.0}}, "layers should be of type int"),
     "layers against weights": (lambda r: {**r, "config": {**r["config"], "layers": 2}}, "not those of its arch"),
-    "residual type": (lambda r: {**r, "config": {**r["config"], "residual": 1}}, "residual should be of type bool"),
+    "residual type": (lambda r: {**r, "config": {**r["config"], "residual": 1}}, "residual should be of type float"),
+    "residual size": (lambda r: {**r, "config": {**r["config"], "residual": 9.0}}, "residual of 9 is outside"),
+    "residual NaN": (lambda r: {**r, "config": {**r["config"], "residual": float("nan")}}, "residual of nan"),
     "config against weights": (
-        lambda r: {**r, "config": {"hidden_size": 7, "knob_count": 1}},
+        lambda r: {**r, "config": {**r["config"], "hidden_size": 7}},
         "where its config needs",
     ),
+    "start type": (lambda r: {**r, "start": 3}, "its start should hold h and c"),
+    "start of a GRU": (lambda r: {**r, "start": [torch.zeros(1, 1, 6)]}, "its start should hold h and c"),
+    "start shape": (lambda r: {**r, "start": [torch.zeros(1, 1, 6), torch.zeros(6)]}, "start c are"),
+    "start NaN": (lambda r: {**r, "start": [torch.full((1, 1, 6), float("nan"))] * 2}, "start h hold NaN"),
     "no weights": (lambda r: without(r, "weights"), "weights should be"),
     "weights missing": (
         lambda r: {**r, "weights": without(r["weights"], "head.bias")},
