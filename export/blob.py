@@ -1,15 +1,17 @@
 """The model blob (`.pedal`), little-endian: what is uploaded to a pedal. Read by firmware/engine/model_blob.cc.
 
     header   magic "PEDL", version u16, section count u16, total bytes u32, CRC-32 of all that follows u32
-    DESC     ModelDescription of firmware/engine/model_view.h, 164 bytes
+    DESC     ModelDescription of firmware/engine/model_view.h, 168 bytes
     BIAS     int32 [units][4]  (of all layers)
     SCAL     int32 [units][4]
     INPW     int32 [hidden][4][1 + knobs]
     RECW     int16 [weights], by layer [two units][pair of states][unit][row][state]
     or RECB  int8 [weights], likewise, and STEP int16 [units][4]
     HEAD     int32 [hidden]
-    TSTI     int32 [frames]  self-test: input, Q31
-    TSTO     int32 [frames]  and what the fixed-point engine makes of it from the zero state, knobs at their defaults
+    REST     int32 [units][2]
+    RSMP     int32 [reach + 1]  only where the model's rate is not the pedal's
+    TSTI     int32 [frames]  self-test: input, Q31, at the model's rate
+    TSTO     int32 [frames]  and what the fixed-point engine makes of it from rest, knobs at their defaults
     RECL     int16 [weights]  the float engine's finer weights, only where they were asked for, and
     BIAL     int32 [units][4]  the bias that goes with them, less BIAS
 
@@ -30,14 +32,14 @@ from export.quantize import CELL_FRAC_BITS, QuantizedModel, knob_default_positio
 from training.files import written_aside
 from training.model_file import Knob
 
-VERSION = 2
+VERSION = 3
 SELF_TEST_FRAMES = 256
 _ARCHITECTURE_CODES = {"lstm": 1, "gru": 2}
-_RESIDUAL, _LOW_WEIGHTS, _INT8_WEIGHTS = 1, 2, 4
+_LOW_WEIGHTS, _INT8_WEIGHTS = 2, 4
 _PRECISIONS = {"coarse": 0, "fine": 8, "finest": 8 + 16}
 _MAXIMUM_LAYERS = 4
-_DESCRIPTION_BYTES = 164
-_DESCRIPTION = struct.Struct("<6BHIi4B32s")
+_DESCRIPTION_BYTES = 168
+_DESCRIPTION = struct.Struct("<6BHI2i4B32s")
 _KNOB = struct.Struct("<16s3f")
 
 
@@ -61,7 +63,7 @@ class Description:
 
 
 def make_self_test(model: QuantizedModel, audio: np.ndarray) -> SelfTest:
-    """The loudest `SELF_TEST_FRAMES` of `audio` (float [frames]) through the numpy specification of the engine."""
+    """The loudest `SELF_TEST_FRAMES` of `audio` (float [frames], at the model's rate) through the specification."""
     energy = np.convolve(np.square(audio, dtype=np.float64), np.ones(SELF_TEST_FRAMES), "valid")
     start = int(np.argmax(energy))
     samples = fixed_point.to_q31(audio[start : start + SELF_TEST_FRAMES])
@@ -84,6 +86,8 @@ def sections(model: QuantizedModel, self_test: SelfTest, low_weights: bool = Fal
         "INPW": model.input_weights,
         **recurrent,
         "HEAD": model.head_weights,
+        "REST": model.rest,
+        **({} if model.resampling is None else {"RSMP": model.resampling.kernel}),
         "TSTI": self_test.input,
         "TSTO": self_test.output,
     }
@@ -117,14 +121,12 @@ def _description(model: QuantizedModel, self_test: SelfTest, tags: Container[str
         model.hidden_size,
         model.layers,
         len(model.knobs),
-        model.residual * _RESIDUAL
-        | ("RECL" in tags) * _LOW_WEIGHTS
-        | ("RECB" in tags) * _INT8_WEIGHTS
-        | _PRECISIONS[model.precision],
+        ("RECL" in tags) * _LOW_WEIGHTS | ("RECB" in tags) * _INT8_WEIGHTS | _PRECISIONS[model.precision],
         model.head_frac_bits,
         len(self_test.input),
         model.sample_rate_hz,
         model.head_bias,
+        model.dry_gain,
         *cell_frac_bits,
         text_field(model.name, 32),
     )

@@ -10,6 +10,9 @@ the estimate is good to about 15 %.
 from dataclasses import dataclass
 
 from export.quantize import MAXIMUM_UNITS, part_count, row_count
+from export.resampling import PEDAL_RATE_HZ, Resampling
+from training.model_file import Network
+from training.recurrent import RecurrentNetwork
 
 CYCLES_PER_SAMPLE = 10_000
 """STM32H750 at 480 MHz, 48 kHz."""
@@ -27,6 +30,9 @@ _CYCLES = {
     ("gru", "finest"): (2.21, 79.33, 154.44),
 }
 """Of a sample, by architecture and precision: for one each of the row_pairs, units and layers of `Work`."""
+
+_RESAMPLING_CYCLES = 5.6, 62.0
+"""Of a frame: for one tap, and for the rest."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,46 @@ class Budget:
         return self.share <= USABLE_SHARE
 
 
-def budget(architecture: str, hidden_size: int, layers: int = 1, precision: str = "coarse") -> Budget:
-    """The cost of an LSTM or GRU of `layers` times `hidden_size` units (64 at most) on the fixed-point engine."""
+def budget(
+    architecture: str,
+    hidden_size: int,
+    layers: int = 1,
+    precision: str = "coarse",
+    resampling: Resampling | None = None,
+) -> Budget:
+    """The cost of an LSTM or GRU of `layers` times `hidden_size` units (64 at most) on the fixed-point engine.
+
+    `resampling`: what the pedal does around the model, which then runs as often as its own rate has it.
+    """
     done = work(architecture, hidden_size, layers)
     per_row_pair, per_unit, per_layer = _CYCLES[architecture, precision]
     cycles = per_row_pair * done.row_pairs + per_unit * done.units + per_layer * done.layers
+    if resampling is not None:
+        per_tap, per_frame = _RESAMPLING_CYCLES
+        cycles *= resampling.own_hz / PEDAL_RATE_HZ
+        cycles += per_tap * resampling.taps_per_frame + per_frame
     size = hidden_size if layers == 1 else f"{layers}x{hidden_size}"
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
-def largest(architecture: str, layers: int = 1) -> Budget:
+def refusal(network: Network) -> str | None:
+    """Why the pedal has no engine for `network`, with an estimate of its cycles; None where it has one.
+
+    The estimate is a lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
+    """
+    if isinstance(network, RecurrentNetwork):
+        return None
+    cycles = (network.multiplies_per_sample + 1) // 2
+    usable = CYCLES_PER_SAMPLE * USABLE_SHARE
+    verdict = f"{cycles / usable:.1f} times the {usable:,.0f}" if cycles > usable else f"of the {usable:,.0f}"
+    return (
+        f"{network.name} is not for the pedal, which plays LSTMs and GRUs; its {network.multiplies_per_sample:,} "
+        f"multiplications alone take at least {cycles:,} cycles a sample, {verdict} that are usable"
+    )
+
+
+def largest(architecture: str, layers: int = 1, resampling: Resampling | None = None) -> Budget:
     """The largest model of `architecture` and so many layers that runs in real time."""
     sizes = range(MAXIMUM_UNITS // layers, 0, -1)
-    return next(cost for size in sizes if (cost := budget(architecture, size, layers)).fits)
+    costs = (budget(architecture, size, layers, resampling=resampling) for size in sizes)
+    return next(cost for cost in costs if cost.fits)

@@ -1,5 +1,6 @@
 """Target daisy: a model as the pedal gets it, in memory and as files."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from export import blob, fixed_point, header, rtneural
-from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, WEIGHT_CAPACITY_BYTES, Budget, budget, largest
+from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, WEIGHT_CAPACITY_BYTES, Budget, budget, largest, refusal
 from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
+from export.resampling import PEDAL_RATE_HZ as SAMPLE_RATE_HZ
+from export.resampling import Resampling
+from training.audio import resampled
 from training.errors import InputError
 from training.model_file import Model
 
-SAMPLE_RATE_HZ = 48_000
 CALIBRATION_SECONDS = 4.0
 CALIBRATION_LEVELS = (1.0, 0.3, 0.1, 0.03)
 CALIBRATION_SEED = 20
@@ -30,8 +33,9 @@ SETTLING_SECONDS, IDLE_SECONDS, PROBE_SECONDS = 0.75, 0.1, 0.1
 class Choice:
     """One way to quantize a model, with what it costs.
 
-    `snr_db`: the fixed-point engine against the float64 model, on up to 4 s of guitar. `idle_dbfs`: its output in
-    silence, after the sound at which it is loudest. `enough`: whether both will do. `blob_bytes`: with the self-test.
+    `snr_db`: the fixed-point engine against the float64 model, at its rate, on up to 4 s of guitar. `idle_dbfs`: its
+    output in silence, after the sound at which it is loudest. `enough`: whether both will do. `blob_bytes`: with the
+    self-test.
     """
 
     quantized: QuantizedModel
@@ -44,7 +48,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Exported:
-    """A model as the pedal gets it: one of `choices`."""
+    """A model as the pedal gets it: one of `choices`.
+
+    `resampling_db`: SNR on guitar of the float64 model with the pedal's resampling around it, against the same at the
+    model's own rate; None where that is the pedal's.
+    """
 
     model: Model
     quantized: QuantizedModel
@@ -52,6 +60,7 @@ class Exported:
     budget: Budget
     snr_db: float
     choices: tuple[Choice, ...]
+    resampling_db: float | None
 
     def blob(self, low_weights: bool = False) -> bytes:
         return blob.to_bytes(self.quantized, self.self_test, low_weights)
@@ -97,47 +106,80 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
 
     `audio` (float [frames]): on which ranges and SNR are measured; by default a synthetic take at full scale.
     `weights`: 'int16', 'int8', or 'auto' for int8 where that costs nothing.
-    Raises InputError when the model does not run at 48 kHz, in real time or within the number formats.
+    Raises InputError when the pedal has no engine for the model, or it does not run in real time or within the number
+    formats, and for a rate that the pedal does not convert.
     """
-    if model.sample_rate_hz != SAMPLE_RATE_HZ:
-        raise InputError(
-            f"{model.name}: was trained at {model.sample_rate_hz} Hz; the pedal runs at {SAMPLE_RATE_HZ} Hz"
-        )
+    if reason := refusal(model.network):
+        raise InputError(f"{model.name}: {reason}; a model that fits can learn from it: pedal distill")
     audio = calibration_audio() if audio is None else audio
     if len(audio) < MINIMUM_FRAMES:
         raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
-    quantized = quantize(model, audio)
-    cost = budget(model.architecture, quantized.hidden_size, quantized.layers)
+    own_audio = resampled(audio, SAMPLE_RATE_HZ, model.sample_rate_hz)
+    quantized = quantize(model, own_audio)
+    resampling = quantized.resampling
+    cost = budget(model.architecture, quantized.hidden_size, quantized.layers, resampling=resampling)
     if not cost.fits:
         usable = CYCLES_PER_SAMPLE * USABLE_SHARE
         raise InputError(
             f"{cost.name} cannot run in real time: {cost.cycles_per_sample:,} cycles a sample are "
             f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that can is "
-            f"{largest(model.architecture, quantized.layers).name}"
+            f"{largest(model.architecture, quantized.layers, resampling).name}"
         )
-    choices = _choices(model, quantized, audio)
+    choices = _choices(model, quantized, own_audio)
     chosen = _chosen(choices, weights)
-    self_test = blob.make_self_test(chosen.quantized, audio)
-    return Exported(model, chosen.quantized, self_test, chosen.budget, chosen.snr_db, tuple(choices))
+    self_test = blob.make_self_test(chosen.quantized, own_audio)
+    resampling_db = None if resampling is None else _resampling_db(model, resampling, _loudest(audio, SAMPLE_RATE_HZ))
+    return Exported(model, chosen.quantized, self_test, chosen.budget, chosen.snr_db, tuple(choices), resampling_db)
+
+
+def _loudest(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Some seconds from shortly before the loudest moment."""
+    start = max(int(np.argmax(np.abs(audio))) - MINIMUM_FRAMES // 4, 0)
+    return audio[start : start + round(CALIBRATION_SECONDS * sample_rate_hz)]
+
+
+def reference(
+    model: Model, resampling: Resampling | None, samples_q31: np.ndarray, knobs: Sequence[float] | None = None
+) -> np.ndarray:
+    """What a pedal of unlimited precision would make of `samples_q31` (int32 [frames]): float64 [frames].
+
+    The float64 model, limited to full scale, within the pedal's resampling, whose delay is taken out again.
+    """
+
+    def play(samples: np.ndarray) -> np.ndarray:
+        return np.clip(model.render(fixed_point.from_q31(samples), knobs, np.float64), -1.0, 1.0)
+
+    if resampling is None:
+        return play(samples_q31)
+    delay = resampling.delay_frames
+    padded = np.concatenate([samples_q31, np.zeros(delay, samples_q31.dtype)])
+    return fixed_point.from_q31(resampling.around(lambda own: fixed_point.to_q31(play(own)), padded)[delay:])
+
+
+def _resampling_db(model: Model, resampling: Resampling, guitar: np.ndarray) -> float:
+    samples = fixed_point.to_q31(guitar)
+    at_own_rate = model.render_at(SAMPLE_RATE_HZ, fixed_point.from_q31(samples), dtype=np.float64)
+    return signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0), reference(model, resampling, samples))
 
 
 def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:
     """int16 and int8 weights in the precision that the model needs, if the chip has the time; then the lower ones."""
-    start = max(int(np.argmax(np.abs(audio))) - MINIMUM_FRAMES // 4, 0)
-    guitar = audio[start : start + round(CALIBRATION_SECONDS * SAMPLE_RATE_HZ)]
+    guitar = _loudest(audio, model.sample_rate_hz)
     silence = np.zeros(round(SETTLING_SECONDS * SAMPLE_RATE_HZ))
     sounds = [guitar, *idle_probes()]
     samples = fixed_point.to_q31(np.concatenate([part for sound in sounds for part in (sound, silence)]))
     ends = np.cumsum([len(sound) + len(silence) for sound in sounds])
-    reference = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
-    idle_limits_dbfs = [max(IDLE_DBFS, idle_dbfs(reference[:end]) + 1.0) for end in ends]
+    exact = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
+    idle_limits_dbfs = [max(IDLE_DBFS, idle_dbfs(exact[:end]) + 1.0) for end in ends]
 
     def choice(candidate: QuantizedModel) -> Choice:
         positions = blob.default_positions_q31(candidate.knobs)
         output = fixed_point.from_q31(fixed_point.run(candidate, samples, positions))
-        cost = budget(candidate.architecture, candidate.hidden_size, candidate.layers, candidate.precision)
+        cost = budget(
+            candidate.architecture, candidate.hidden_size, candidate.layers, candidate.precision, candidate.resampling
+        )
         size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, audio)))
-        snr_db = signal_to_noise_db(reference[: len(guitar)], output[: len(guitar)])
+        snr_db = signal_to_noise_db(exact[: len(guitar)], output[: len(guitar)])
         levels = [idle_dbfs(output[:end]) for end in ends]
         quiet = all(level <= limit for level, limit in zip(levels, idle_limits_dbfs, strict=True))
         return Choice(candidate, cost, size, snr_db, max(levels), snr_db >= ENOUGH_DB and quiet)
@@ -182,11 +224,12 @@ def summary(exported: Exported) -> str:
     """What `pedal export` prints: the model, what each choice would cost, and what the chosen one takes."""
     quantized, cost = exported.quantized, exported.budget
     state = f"cell state {formats(quantized)}" if quantized.architecture == "lstm" else "state Q30"
+    accuracy = ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar")
     rows = [
         ("model", f"{quantized.name} ({cost.name})"),
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
         ("weights", f"int{quantized.weight_bits}, one scale a row; {quantized.precision} precision, {state}"),
-        ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar"),
+        accuracy,
         (
             "processor",
             f"{cost.cycles_per_sample:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cost.share:.0%}, estimated",
@@ -194,8 +237,15 @@ def summary(exported: Exported) -> str:
         ("flash", f"{len(exported.blob()):,} bytes (blob)"),
         ("memory", f"{cost.weight_bytes:,} of {WEIGHT_CAPACITY_BYTES:,} bytes for weights, tightly coupled"),
     ]
+    if exported.resampling_db is not None and quantized.resampling is not None:
+        delay_ms = 1000 * quantized.resampling.delay_frames / SAMPLE_RATE_HZ
+        said = f"resampled around the model: {exported.resampling_db:.1f} dB SNR against its own rate"
+        rows.insert(1, ("rate", f"{quantized.sample_rate_hz:,} Hz, {said}, {delay_ms:.2f} ms of delay"))
     if esr := exported.model.training.get("validation_esr"):
-        rows.insert(4, ("", f"the float model's own error against its amp: {-10 * np.log10(esr):.1f} dB below it"))
+        rows.insert(
+            rows.index(accuracy) + 1,
+            ("", f"the float model's own error against its amp: {-10 * np.log10(esr):.1f} dB below it"),
+        )
     chosen = next(choice for choice in exported.choices if choice.quantized is quantized)
     if chosen.snr_db < ENOUGH_DB:
         rows.append(("warning", f"less than {ENOUGH_DB:.0f} dB of SNR"))

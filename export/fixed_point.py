@@ -30,7 +30,7 @@ def from_q31(samples: np.ndarray) -> np.ndarray:
 
 
 def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequence[int] = ()) -> np.ndarray:
-    """Run `samples_q31` (int32 [frames]) through the model from the zero state; int32 [frames], Q31.
+    """Run `samples_q31` (int32 [frames], at the model's rate) through the model from rest; int32 [frames], Q31.
 
     `knob_positions_q31`: one position 0..2**31-1 for each of the model's knobs.
     """
@@ -56,9 +56,17 @@ def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequ
         model.head_weights.astype(np.int64),
         model.head_bias,
         33 - model.head_frac_bits,
-        model.residual,
+        model.dry_gain,
+        model.rest.astype(np.int64).reshape(model.layers, size, 2),
         samples_q31.astype(np.int64),
     )
+
+
+def play(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequence[int] = ()) -> np.ndarray:
+    """As `run`, of `samples_q31` at the pedal's rate: with the resampling around the model where there is one."""
+    if model.resampling is None:
+        return run(model, samples_q31, knob_positions_q31)
+    return model.resampling.around(lambda own: run(model, own, knob_positions_q31), samples_q31)
 
 
 @njit(cache=True)
@@ -140,7 +148,8 @@ def _run(
     head_weights: np.ndarray,  # [hidden]
     head_bias: int,
     output_shift: int,
-    residual: bool,
+    dry_gain: int,
+    rest: np.ndarray,  # [layers, hidden, 2]
     samples: np.ndarray,  # [frames]
 ) -> np.ndarray:
     layers, size, columns = bias.shape
@@ -148,12 +157,19 @@ def _run(
     state = np.zeros((layers, size), np.int64)
     low = np.zeros((layers + 1, size), np.int64)  # 15 bits more of the same, of a finest model
     left = np.zeros((layers, size), np.int64)  # what rounding to Q15 has left for the next sample, of a fine model
+    for layer in range(layers):
+        for unit in range(size):
+            kept, exact = rest[layer, unit]
+            state[layer, unit] = (kept << (32 if fine else 1)) if lstm else kept
+            hidden[layer + 1, unit] = exact >> 15
+            low[layer + 1, unit] = exact & 0x7FFF
+            left[layer, unit] = exact & 0x7FFF
     z = np.zeros((size, columns), np.int64)
     limit = ((1 << 31) - 1) >> output_shift
     out = np.empty(len(samples), np.int32)
     for index in range(len(samples)):
         x = samples[index]
-        head = head_bias + ((x >> output_shift) if residual else 0)
+        head = head_bias + ((x * dry_gain) >> 32)
         for layer in range(layers):
             for unit in range(size):
                 for column in range(columns):

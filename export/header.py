@@ -48,7 +48,6 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         recurrent = _array("kRecurrentWeights", arrays["RECW"], f"{kernel_order} int16, a scale a row")
     weights = "nullptr, kInt8Weights, kInt8Steps" if model.weight_bits == 8 else "kRecurrentWeights, nullptr, nullptr"
     flags = {
-        "kResidual": model.residual,
         "kInt8Weights": model.weight_bits == 8,
         "kFine": model.precision != "coarse",
         "kFinest": model.precision == "finest",
@@ -71,8 +70,10 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         *_array("kInputWeights", arrays["INPW"], "[hidden][4][1 + knobs] one bit finer than the pre-activation"),
         *recurrent,
         *_array("kHeadWeights", arrays["HEAD"], f"[hidden] Q{model.head_frac_bits}"),
+        *_array("kRest", arrays["REST"], "[units][2] where a stream begins: kept state, hidden state Q30"),
+        *(_array("kResampling", arrays["RSMP"], "right half of a sinc, Q30") if model.resampling else []),
         *_array("kSelfTestInput", arrays["TSTI"], "[frames] Q31"),
-        *_array("kSelfTestOutput", arrays["TSTO"], "[frames] Q31, fixed-point engine from the zero state"),
+        *_array("kSelfTestOutput", arrays["TSTO"], "[frames] Q31, fixed-point engine from rest"),
         "inline constexpr ModelDescription kDescription = {",
         f"    Architecture::k{model.architecture.capitalize()},",
         f"    {model.hidden_size},  // hidden size",
@@ -83,6 +84,7 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         f"    {len(self_test.input)},  // frames of the self-test",
         f"    {model.sample_rate_hz},  // Hz",
         f"    {model.head_bias},  // bias of the head, Q{model.head_frac_bits - 2}",
+        f"    {model.dry_gain},  // gain of the dry signal, Q{model.head_frac_bits - 1}",
         f"    {{{cell_frac_bits}}},  // Q formats of the cell states, by layer",
         f"    {_c_string(model.name[:31])},",
         "    {",
@@ -96,7 +98,8 @@ def text(model: QuantizedModel, self_test: SelfTest, command: str) -> str:
         "",
         "inline constexpr ModelView kModel = {",
         "    &kDescription, kBias, kScale, kInputWeights,",
-        f"    {weights}, kHeadWeights, kSelfTestInput, kSelfTestOutput,",
+        f"    {weights}, kHeadWeights,",
+        f"    kRest, {'kResampling' if model.resampling else 'nullptr'}, kSelfTestInput, kSelfTestOutput,",
         "};",
         "",
         f"}}  // namespace oddity::models::{identifier(model.name)}",

@@ -14,6 +14,7 @@ The formats, in the engine's order (`x` and states are fractions of full scale):
 | LSTM cell state | Q24 to Q28, by the largest |c| on real audio | fuzzes reach |c| = 85, most amps stay below 4 |
 | GRU state kept from sample to sample | Q30 | z near 1 makes it the long memory |
 | head weights, their sum | Q(head), Q(head - 2) | 24-bit output and room for the sum |
+| gain of the dry signal | Q(head - 1) | its product with the audio is as the head's sum |
 
 Three precisions, of which export takes the first that will do. `coarse` is the table above. `fine` models have cells of
 63 bits, forget gates that tell 1 - f to a part in 60,000, and states whose rounding is shaped to noise of high
@@ -27,6 +28,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from export import resampling
+from export.resampling import Resampling
 from training.errors import InputError
 from training.model_file import Knob, Model
 
@@ -67,6 +70,10 @@ class QuantizedModel:
     `packed`); `head_weights` int32 [hidden]; `cell_frac_bits` by layer.
     `int8_weights` int8 [weights] and `int8_steps` int16 [units, 4]: what is stored instead of `recurrent_weights`,
     which are the products of the two, where the weights are int8.
+    `dry_gain`: of the dry signal in the output, Q(head_frac_bits - 1).
+    `rest` int32 [units, 2]: what a stream begins with: the state, Q30 (GRU) or the cell, Q(cell_frac_bits - 1), and the
+    hidden state, Q30.
+    `resampling`: what the pedal does around the model where its rate is another, or None.
     `low_weights` int16 [weights]: what rounding took from `recurrent_weights`, in 1/4096 of their last place; None
     where they are int8. `low_bias` int32 [units, 4]: what `bias` does to make up for the rounding, with the other sign.
     `measured`: what they were made with.
@@ -75,7 +82,6 @@ class QuantizedModel:
     name: str
     architecture: str
     sample_rate_hz: int
-    residual: bool
     knobs: tuple[Knob, ...]
     hidden_size: int
     layers: int
@@ -83,6 +89,8 @@ class QuantizedModel:
     cell_frac_bits: tuple[int, ...]
     head_frac_bits: int
     head_bias: int
+    dry_gain: int
+    resampling: Resampling | None
     measured: Measured = field(repr=False)
     bias: np.ndarray = field(repr=False)
     low_bias: np.ndarray = field(repr=False)
@@ -90,6 +98,7 @@ class QuantizedModel:
     input_weights: np.ndarray = field(repr=False)
     recurrent_weights: np.ndarray = field(repr=False)
     head_weights: np.ndarray = field(repr=False)
+    rest: np.ndarray = field(repr=False)
     low_weights: np.ndarray | None = field(default=None, repr=False)
     int8_weights: np.ndarray | None = field(default=None, repr=False)
     int8_steps: np.ndarray | None = field(default=None, repr=False)
@@ -241,6 +250,16 @@ def _float_layers(model: Model) -> list[_FloatLayer]:
     return layers
 
 
+def _rest(model: Model, cell_frac_bits: np.ndarray) -> np.ndarray:
+    """int32 [units, 2]: the state that a unit keeps and its hidden state, after a long silence."""
+    state = model.rest(np.float64)
+    hidden, kept = state if isinstance(state, tuple) else (state, state)
+    assert hidden is not None and kept is not None  # of all recurrent networks
+    bits = np.full((len(hidden), 1), 30) if hidden is kept else np.asarray(cell_frac_bits)[:, None] - 1
+    both = np.stack([kept[:, 0].numpy() * 2.0**bits, hidden[:, 0].numpy() * 2.0**30], axis=-1)
+    return np.clip(np.rint(both), -(2**30), 2**30 - 1).astype(np.int32).reshape(-1, 2)
+
+
 def _integers(array: np.ndarray, bits: np.ndarray | int) -> np.ndarray:
     return np.rint(array * 2.0**bits).astype(np.int32)
 
@@ -315,8 +334,9 @@ def requantized(
 def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     """Quantize an LSTM or GRU, with int16 weights and coarse precision.
 
-    `audio` (float [frames]): what the cell states' ranges and the states' statistics are measured on.
-    Raises InputError for more units than the engine has memory for, and for weights that the formats cannot hold.
+    `audio` (float [frames], at the model's rate): what the cell states' ranges and the states' statistics are measured
+    on. Raises InputError for rates that the pedal does not convert, for more units than the engine has memory for, and
+    for weights that the formats cannot hold.
     """
     if model.architecture not in FRAC_BITS:
         raise InputError(f"the fixed-point engine runs lstm and gru models, not {model.architecture}")
@@ -341,7 +361,8 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
     measured = measure(model, audio)
     head = model.recurrent.head
     head_weights, head_bias = head.weight.detach().double().numpy()[0], float(head.bias.detach()[0])
-    head_limit = max(np.abs(head_weights).max() / 2**31, (np.abs(head_weights).sum() + abs(head_bias) + 1.0) / 2**33)
+    reach = np.abs(head_weights).sum() + abs(head_bias) + abs(model.recurrent.residual)
+    head_limit = max(np.abs(head_weights).max() / 2**31, max(reach, 1.0) / 2**33)
     head_frac_bits = min(int(np.floor(-np.log2(head_limit) - 1e-6)), HEAD_FRAC_BITS[-1])
     if head_frac_bits < HEAD_FRAC_BITS[0]:
         raise InputError(f"{model.name}: the weights of its output layer are too large for the fixed-point engine")
@@ -353,7 +374,6 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         name=model.name,
         architecture=model.architecture,
         sample_rate_hz=model.sample_rate_hz,
-        residual=bool(model.recurrent.residual),
         knobs=model.knobs,
         hidden_size=size,
         layers=layer_count,
@@ -361,8 +381,11 @@ def quantize(model: Model, audio: np.ndarray) -> QuantizedModel:
         cell_frac_bits=tuple(int(bits) for bits in cell_frac_bits),
         head_frac_bits=head_frac_bits,
         head_bias=int(np.rint(head_bias * 2.0 ** (head_frac_bits - 2))),
+        dry_gain=int(np.rint(model.recurrent.residual * 2.0 ** (head_frac_bits - 1))),
+        resampling=resampling.needed(model.sample_rate_hz),
         input_weights=_integers(layers[0].inputs, frac_bits[:, None] + 1),
         head_weights=_integers(head_weights, head_frac_bits),
+        rest=_rest(model, cell_frac_bits),
         measured=measured,
         **_recurrent_arrays(model, measured, 16, "coarse"),
     )

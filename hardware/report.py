@@ -96,6 +96,8 @@ def _numbers(report: Report) -> list[tuple[str, str]]:
         ("Largest error", f"{report.largest_error_dbfs:.1f} dBFS at {report.largest_error_at_s:.3f} s"),
         ("Delay of the link", f"{report.delay_frames} frames"),
     ]
+    if report.snr_resampling_db is not None:
+        rows.append(("Resampling, against the model's own rate", f"SNR {report.snr_resampling_db:.1f} dB"))
     if report.esr_model_vs_target is not None and report.esr_pedal_vs_target is not None:
         rows.append(("Float model against amp", f"ESR {report.esr_model_vs_target:.5f}"))
         rows.append(("Pedal against amp", f"ESR {report.esr_pedal_vs_target:.5f}"))

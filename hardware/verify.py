@@ -6,6 +6,7 @@ import numpy as np
 from scipy import signal
 from tqdm import tqdm
 
+from export import daisy
 from export.daisy import SAMPLE_RATE_HZ, Exported, signal_to_noise_db
 from export.fixed_point import from_q31, to_q31
 from hardware.connect import require_engine
@@ -41,7 +42,8 @@ class Report:
     """What a verification found: the content of report.json.
 
     ESR is the energy of the error over that of the reference. `instructions_per_sample` is None where the board counts
-    something else. `limits` are the checks by name.
+    something else. `snr_resampling_db`: the model with the pedal's resampling against the model at its own rate, None
+    where that is the pedal's. `limits` are the checks by name.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Report:
     delay_frames: int
     esr_pedal_vs_model: float
     snr_pedal_vs_model_db: float
+    snr_resampling_db: float | None
     largest_error_dbfs: float
     largest_error_at_s: float
     esr_model_vs_target: float | None
@@ -111,11 +114,15 @@ def verify(
     stats = link.stats()
 
     played = from_q31(sent)
-    reference = np.clip(model.render(played, values, dtype=np.float64), -1.0, 1.0)
+    reference = daisy.reference(model, exported.quantized.resampling, sent, values)
     output = np.asarray(received, np.float64) * 2.0**-23
     delay = delay_frames(reference, output)
     aligned = output[delay : delay + len(di)]
     reference = reference[: len(di)]
+    resampling_db = None
+    if exported.quantized.resampling is not None:
+        at_own_rate = model.render_at(SAMPLE_RATE_HZ, played, values, np.float64)[: len(di)]
+        resampling_db = signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0), reference)
     signals = Signals(played[: len(di)], reference, aligned, target)
 
     error = aligned - reference
@@ -131,6 +138,7 @@ def verify(
         delay_frames=delay,
         esr_pedal_vs_model=error_to_signal(reference, aligned),
         snr_pedal_vs_model_db=signal_to_noise_db(reference, aligned),
+        snr_resampling_db=resampling_db,
         largest_error_dbfs=float(20 * np.log10(max(abs(error[worst]), 1e-12))),
         largest_error_at_s=worst / SAMPLE_RATE_HZ,
         esr_model_vs_target=None if target is None else error_to_signal(target, reference),
@@ -178,6 +186,7 @@ def table(report: Report) -> str:
         ("pedal", f"{report.board}, firmware {report.firmware_version}, {report.engine} engine"),
         ("frames", f"{report.frames:,} ({report.frames / SAMPLE_RATE_HZ:.1f} s), delay {report.delay_frames}"),
         ("pedal against model", f"SNR {report.snr_pedal_vs_model_db:.1f} dB, ESR {report.esr_pedal_vs_model:.2e}"),
+        ("resampling", optional(report.snr_resampling_db, "SNR {:.1f} dB against the model at its own rate")),
         ("largest error", f"{report.largest_error_dbfs:.1f} dBFS at {report.largest_error_at_s:.3f} s"),
         ("model against amp", optional(report.esr_model_vs_target, "ESR {:.5f}")),
         ("pedal against amp", optional(report.esr_pedal_vs_target, "ESR {:.5f}")),

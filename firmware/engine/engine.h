@@ -1,10 +1,12 @@
-// The one interface to the inference engines: load a model, then process blocks.
+// The one interface to the inference engines: load a model, then process blocks at 48 kHz.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "engine/fixed_engine.h"
+#include "engine/resampler.h"
 #if defined(ODDITY_RTNEURAL)
 #include "engine/rtneural_engine.h"
 #endif
@@ -35,6 +37,8 @@ class Engine {
   void Load(EngineKind kind, const ModelView& model) {
     kind_ = kind;
     Visit([&](auto& engine) { engine.Load(model); });
+    resampler_.Load(model);
+    ResetResampler();
   }
 
   void SetKnob(int knob, int32_t position_q31) {
@@ -43,10 +47,26 @@ class Engine {
 
   void Reset() {
     Visit([](auto& engine) { engine.Reset(); });
+    ResetResampler();
   }
 
   // Q31 samples. False when the model's output is not a number: the caller mutes the block and resets the engine.
   bool Process(const int32_t* in, int32_t* out, size_t size) {
+    if (!resampler_.active()) return Play(in, out, size);
+    bool finite = true;
+    for (size_t start = 0; start < size; start += Resampler::kMaxFrames) {
+      const size_t frames = std::min(size - start, Resampler::kMaxFrames);
+      int32_t own[Resampler::kMaxOwn];
+      const size_t count = resampler_.ToOwn(in + start, frames, own);
+      finite = Play(own, own, count) && finite;
+      resampler_.FromOwn(own, count, out + start, frames);
+    }
+    return finite;
+  }
+
+ private:
+  // At the model's rate.
+  bool Play(const int32_t* in, int32_t* out, size_t size) {
 #if defined(ODDITY_RTNEURAL)
     if (kind_ == EngineKind::kRtneural) return rtneural_.Process(in, out, size);
 #endif
@@ -54,7 +74,13 @@ class Engine {
     return true;
   }
 
- private:
+  void ResetResampler() {
+    if (!resampler_.active()) return;
+    int32_t sample = 0;
+    Play(&sample, &sample, 1);
+    resampler_.Reset(sample);
+  }
+
   template <typename Call>
   void Visit(Call call) {
 #if defined(ODDITY_RTNEURAL)
@@ -67,6 +93,7 @@ class Engine {
   }
 
   EngineKind kind_ = EngineKind::kFixed;
+  Resampler resampler_;
   FixedEngine fixed_;
 #if defined(ODDITY_RTNEURAL)
   RtneuralEngine rtneural_;

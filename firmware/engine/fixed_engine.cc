@@ -11,9 +11,10 @@ void FixedEngine::Load(const ModelView& model) {
   layer_count_ = description.layer_count;
   knob_count_ = description.knob_count;
   head_.output_shift = 31 - (description.head_frac_bits - 2);
-  head_.dry_mask = description.flags & kResidual ? -1 : 0;
+  head_.dry_gain = description.dry_gain;
   head_.bias = description.head_bias;
 
+  std::memcpy(rest_, model.rest, layer_count_ * hidden_size_ * sizeof *rest_);
   std::memset(units_, 0, sizeof units_);
   std::memset(weights_, 0, sizeof weights_);
   UnpackWeights(model, weights_);
@@ -76,9 +77,22 @@ void FixedEngine::ApplyKnobs() {
 }
 
 void FixedEngine::Reset() {
-  for (RecurrentLayerQ15::Unit& unit : units_) unit.state = unit.state_low = unit.left = unit.left_before = 0;
   std::memset(states_, 0, sizeof states_);
   std::memset(low_states_, 0, sizeof low_states_);
+  const auto* rest = rest_;
+  for (int index = 0; index < layer_count_; ++index) {
+    const RecurrentLayerQ15& layer = layers_[index];
+    const bool fine = layer.fine(), finest = layer.precision == Precision::kFinest;
+    for (int i = 0; i < hidden_size_; ++i, ++rest) {
+      RecurrentLayerQ15::Unit& unit = layer.dot.units[i];
+      const int32_t low = rest->hidden & 0x7fff;
+      layer.hidden[i] = static_cast<int16_t>(rest->hidden >> 15);
+      if (finest) layer.low_hidden[i] = static_cast<int16_t>(low);
+      unit.state = architecture_ == Architecture::kLstm && !fine ? ShiftLeft(rest->state, 1) : rest->state;
+      unit.state_low = 0;
+      unit.left = unit.left_before = fine ? low : 0;
+    }
+  }
 }
 
 template <int32_t (&Layer)(RecurrentLayerQ15&, int32_t, int32_t)>

@@ -13,10 +13,10 @@ class FixedEngine {
   FixedEngine() = default;
   FixedEngine(const FixedEngine&) = delete;  // its layers point into it
 
-  // Copies the model into the engine's own (tightly coupled) memory; knobs go to their defaults, the state to zero.
+  // Copies the model into the engine's own (tightly coupled) memory; knobs go to their defaults, the state to rest.
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);  // position 0..1; outside the model's knobs it does nothing
-  void Reset();
+  void Reset();                                  // to rest: as after a long silence, knobs at their defaults
   void Process(const int32_t* in, int32_t* out, size_t size);  // Q31
 
  private:
@@ -34,6 +34,10 @@ class FixedEngine {
   Architecture architecture_;
   int hidden_size_, layer_count_, knob_count_;
   HeadQ15 head_;
+  struct {
+    int32_t state;   // GRU: Q30; LSTM: the cell, Q(cell_frac_bits - 1)
+    int32_t hidden;  // Q30
+  } rest_[kMaxUnits];
   RecurrentLayerQ15 layers_[kMaxLayers];
   RecurrentLayerQ15::Unit units_[kUnitCapacity];
   alignas(8) int16_t states_[kStateCapacity + kReadAhead];

@@ -3,12 +3,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/resampler.h"
+
 namespace oddity {
 namespace {
 
 constexpr char kMagic[4] = {'P', 'E', 'D', 'L'};
-constexpr uint16_t kVersion = 2;
-constexpr uint16_t kSectionCount = 8;  // one more with kInt8Weights, two with kLowWeights
+constexpr uint16_t kVersion = 3;
+constexpr uint16_t kSectionCount = 9;  // one more with kInt8Weights, two with kLowWeights, one at other rates
 
 struct BlobHeader {
   char magic[4];
@@ -28,13 +30,15 @@ bool DescriptionIsSane(const ModelDescription& description) {
   if (description.layer_count < 1 || description.layer_count > kMaxLayers) return false;
   if (description.hidden_size < 1 || description.layer_count * description.hidden_size > kMaxUnits) return false;
   if (description.knob_count > kMaxKnobs) return false;
-  if (description.flags > (kResidual | kLowWeights | kInt8Weights | kFine | kFinest)) return false;
+  if (description.flags > (kLowWeights | kInt8Weights | kFine | kFinest)) return false;
   if ((description.flags & kFinest) && !(description.flags & kFine)) return false;
   for (const uint8_t frac_bits : description.cell_frac_bits) {
     if (frac_bits < 24 || frac_bits > 28) return false;
   }
   if (description.head_frac_bits < 8 || description.head_frac_bits > 28) return false;
-  if (description.sample_rate_hz != 48000 || description.self_test_frames == 0) return false;
+  if (description.sample_rate_hz > INT32_MAX || description.self_test_frames == 0) return false;
+  const auto own_hz = static_cast<int32_t>(description.sample_rate_hz);
+  if (own_hz != kPedalRateHz && !ResamplingSteps(own_hz).allowed) return false;
   if (std::memchr(description.name, 0, sizeof description.name) == nullptr) return false;
   for (const KnobDescription& knob : description.knobs) {
     if (std::memchr(knob.name, 0, sizeof knob.name) == nullptr) return false;
@@ -101,7 +105,11 @@ const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
   if (view.description == nullptr || !DescriptionIsSane(*view.description)) return "description is not valid";
   const ModelDescription& description = *view.description;
   const bool has_low_weights = description.flags & kLowWeights, has_int8_weights = description.flags & kInt8Weights;
-  if (header.section_count != kSectionCount + has_int8_weights + 2 * has_low_weights) return "has the wrong sections";
+  const auto own_hz = static_cast<int32_t>(description.sample_rate_hz);
+  const bool is_resampled = own_hz != kPedalRateHz;
+  if (header.section_count != kSectionCount + has_int8_weights + 2 * has_low_weights + is_resampled) {
+    return "has the wrong sections";
+  }
   const size_t hidden = description.hidden_size;
   const size_t units = description.layer_count * hidden;
   size_t weights = 0;
@@ -118,6 +126,8 @@ const char* ReadModelBlob(const uint8_t* data, size_t size, ModelView* model) {
     view.recurrent_weights = reader.Take<int16_t>("RECW", weights);
   }
   view.head_weights = reader.Take<int32_t>("HEAD", hidden);
+  view.rest = reader.Take<int32_t>("REST", units * 2);
+  if (is_resampled) view.resampling = reader.Take<int32_t>("RSMP", ResamplingSteps(own_hz).reach + 1);
   view.self_test_input = reader.Take<int32_t>("TSTI", description.self_test_frames);
   view.self_test_output = reader.Take<int32_t>("TSTO", description.self_test_frames);
   if (has_low_weights) {

@@ -11,6 +11,7 @@ constexpr int kMaxUnits = 64;  // of all layers together
 constexpr int kMaxLayers = 4;
 constexpr int kMaxKnobs = 4;
 constexpr int kMaxGates = 4;
+constexpr int32_t kPedalRateHz = 48000;
 
 enum class Precision : uint8_t { kCoarse, kFine, kFinest };
 
@@ -21,7 +22,6 @@ struct KnobDescription {
   float minimum, maximum, default_value;  // in the user's units; engines get positions 0..1
 };
 
-constexpr uint8_t kResidual = 1;     // the dry input is added to the output
 constexpr uint8_t kLowWeights = 2;   // the float engine's finer weights are there
 constexpr uint8_t kInt8Weights = 4;  // the recurrent weights are int8, and unpacked to int16 when the model is loaded
 constexpr uint8_t kFine = 8;         // finer activations, cells and rounding
@@ -33,16 +33,17 @@ struct ModelDescription {
   uint8_t hidden_size;     // of each layer
   uint8_t layer_count;     // 1..4; layer_count * hidden_size: 1..64
   uint8_t knob_count;      // 0..4
-  uint8_t flags;           // kResidual and so on
+  uint8_t flags;           // kLowWeights and so on
   uint8_t head_frac_bits;  // Q format of the head's weights, 8..28; its sum has two bits fewer
   uint16_t self_test_frames;
   uint32_t sample_rate_hz;
   int32_t head_bias;                   // Q(head_frac_bits - 2)
+  int32_t dry_gain;                    // of the input in the output, Q(head_frac_bits - 1)
   uint8_t cell_frac_bits[kMaxLayers];  // LSTM: Q format of each layer's cell state, 24..28
   char name[32];
   KnobDescription knobs[kMaxKnobs];
 };
-static_assert(sizeof(ModelDescription) == 164, "the blob's layout");
+static_assert(sizeof(ModelDescription) == 168, "the blob's layout");
 
 // Dot products of a unit in the rows of `layer`: LSTM i, f, g, o; GRU r, z, n from the state and, in a layer on
 // another, n from there.
@@ -75,8 +76,10 @@ struct ModelView {
   const int8_t* int8_weights = nullptr;        // or these, in the same order...
   const int16_t* int8_steps = nullptr;         // ...and what one step of them is in int16: [units][4]
   const int32_t* head_weights = nullptr;       // [hidden], Q(head_frac_bits)
-  const int32_t* self_test_input = nullptr;    // [self_test_frames], Q31
-  const int32_t* self_test_output = nullptr;   // [self_test_frames], Q31: knobs at their defaults, from zero state
+  const int32_t* rest = nullptr;               // [units][2], see FixedEngine::Reset
+  const int32_t* resampling = nullptr;         // [ResamplingSteps::reach + 1], or nullptr where the rate is the pedal's
+  const int32_t* self_test_input = nullptr;    // [self_test_frames], Q31, at the model's rate
+  const int32_t* self_test_output = nullptr;   // [self_test_frames], Q31: knobs at their defaults, from rest
   // For the float engine only, or nullptr: what rounding to int16 took from each recurrent weight, in 1/4096 of its
   // last place, and what the bias does to make up for it, with the other sign.
   const int16_t* low_weights = nullptr;  // as recurrent_weights

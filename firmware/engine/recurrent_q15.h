@@ -13,11 +13,11 @@ namespace oddity {
 // What turns the hidden state of the last layer into audio, but for the units' weights.
 struct HeadQ15 {
   int32_t bias;
-  int output_shift;  // left, from the head's sum to Q31; as much to the right, the dry input goes to the sum
-  int32_t dry_mask;  // -1 where the dry input is added to the output, else 0
+  int output_shift;  // left, from the head's sum to Q31
+  int32_t dry_gain;  // of the dry input: high words of its products are as the sum
 
   // The sum before the hidden units add theirs.
-  int32_t Start(int32_t in) const { return bias + ((in >> output_shift) & dry_mask); }
+  int32_t Start(int32_t in) const { return Smmla(in, dry_gain, bias); }
 
   int32_t ToQ31(int32_t sum) const {
     const int32_t limit = INT32_MAX >> output_shift;

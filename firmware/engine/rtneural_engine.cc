@@ -11,6 +11,8 @@
 namespace oddity {
 namespace {
 
+constexpr int kRunInSamples = 9600;
+
 using Matrix = std::vector<std::vector<float>>;
 
 // A one-layer model's weights as floats in torch's gate order, padded with zeros to a network's size.
@@ -114,7 +116,7 @@ void RtneuralEngine::LoadSmallest(const ModelView& model) {
 
 void RtneuralEngine::Load(const ModelView& model) {
   const ModelDescription& description = *model.description;
-  residual_ = (description.flags & kResidual) != 0;
+  dry_gain_ = std::ldexp(float(description.dry_gain), 1 - description.head_frac_bits);
   knob_count_ = description.knob_count;
   if (description.architecture == Architecture::kLstm) {
     knob_count_ ? LoadSmallest<FloatLstm, 1 + kMaxKnobs>(model) : LoadSmallest<FloatLstm, 1>(model);
@@ -122,6 +124,7 @@ void RtneuralEngine::Load(const ModelView& model) {
     knob_count_ ? LoadSmallest<FloatGru, 1 + kMaxKnobs>(model) : LoadSmallest<FloatGru, 1>(model);
   }
   for (int knob = 0; knob < knob_count_; ++knob) SetKnob(knob, DefaultPosition(description.knobs[knob]));
+  std::copy_n(knobs_, kMaxKnobs, default_knobs_);
   Reset();
 }
 
@@ -135,6 +138,10 @@ void RtneuralEngine::Reset() {
         if constexpr (!std::is_same_v<decltype(network), std::monostate&>) network.recurrent.reset();
       },
       network_);
+  std::swap(knobs_, default_knobs_);
+  const int32_t silence = 0;
+  for (int32_t sample = 0, ignored; sample < kRunInSamples; ++sample) Process(&silence, &ignored, 1);
+  std::swap(knobs_, default_knobs_);
 }
 
 bool RtneuralEngine::Process(const int32_t* in, int32_t* out, size_t size) {
@@ -151,7 +158,7 @@ bool RtneuralEngine::Process(const int32_t* in, int32_t* out, size_t size) {
             inputs[0] = float(in[sample]) * 0x1p-31f;
             network.recurrent.forward(inputs);
             network.head.forward(network.recurrent.outs);
-            const float result = network.head.outs[0] + (residual_ ? inputs[0] : 0.0f);
+            const float result = network.head.outs[0] + dry_gain_ * inputs[0];
             finite = finite && std::isfinite(result);
             out[sample] = !(result < 1.0f) ? INT32_MAX : result <= -1.0f ? INT32_MIN : int32_t(result * 0x1p31f);
           }

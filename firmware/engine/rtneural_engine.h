@@ -60,7 +60,7 @@ class RtneuralEngine {
   // Allocates while it loads (RTNeural takes its weights as vectors), never while it plays.
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);
-  void Reset();
+  void Reset();  // to where some silence leads, as RTNeural keeps an LSTM's cells to itself
   // False when an output is NaN or infinite. `in` and `out` are Q31.
   bool Process(const int32_t* in, int32_t* out, size_t size);
 
@@ -70,9 +70,9 @@ class RtneuralEngine {
   template <template <int, int> class Network, int kInputs>
   void LoadSmallest(const ModelView& model);
 
-  bool residual_ = false;
+  float dry_gain_ = 0.0f;
   int knob_count_ = 0;
-  float knobs_[kMaxKnobs] = {};
+  float knobs_[kMaxKnobs] = {}, default_knobs_[kMaxKnobs] = {};
   std::variant<std::monostate, FloatLstm<1, 8>, FloatLstm<1, 16>, FloatLstm<1, 20>, FloatLstm<1, 32>, FloatLstm<1, 40>,
                FloatLstm<1, 64>, FloatLstm<5, 8>, FloatLstm<5, 16>, FloatLstm<5, 20>, FloatLstm<5, 32>,
                FloatLstm<5, 40>, FloatLstm<5, 64>, FloatGru<1, 8>, FloatGru<1, 16>, FloatGru<1, 20>, FloatGru<1, 32>,

@@ -36,14 +36,14 @@ def test_tables_in_the_firmware_are_current():
 def test_blob_has_the_documented_layout(quantized, self_test):
     contents = blob.to_bytes(quantized, self_test, low_weights=True)
     magic, version, section_count, total, crc = struct.unpack_from("<4sHHII", contents)
-    assert (magic, version, section_count, total) == (b"PEDL", blob.VERSION, 10, len(contents))
+    assert (magic, version, section_count, total) == (b"PEDL", blob.VERSION, 11, len(contents))
     assert crc == zlib.crc32(contents[16:])
     sections, offset = {}, 16
     while offset < len(contents):
         tag, size = struct.unpack_from("<4sI", contents, offset)
         sections[tag.decode()] = contents[offset + 8 : offset + 8 + size]
         offset += 8 + (size + 7) // 8 * 8
-    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "TSTI", "TSTO", "RECL", "BIAL"]
+    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "REST", "TSTI", "TSTO", "RECL", "BIAL"]
     assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
     assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
     described = blob.read_description(sections["DESC"])
@@ -111,6 +111,10 @@ def test_any_model_name_makes_a_header(quantized, self_test, name):
     assert "namespace" in header.text(type(quantized)(**{**vars(quantized), "name": name}), self_test, "")
 
 
+SILENCE = np.zeros(4800, np.float32)
+"""Other players start from the zero state, and come to rest in this."""
+
+
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
 def test_rtneural_json_computes_what_the_model_computes(make_model, guitar, unit):
     """A plain reading of the format, by its equations, in the gate order of RTNeural."""
@@ -120,7 +124,7 @@ def test_rtneural_json_computes_what_the_model_computes(make_model, guitar, unit
     kernel, recurrent, bias = (np.array(array) for array in layer["weights"])
     assert kernel.shape == (2, kernel.shape[1]) and layer["shape"][-1] == 6
     hidden, cell, output = np.zeros(6), np.zeros(6), []
-    for sample in guitar[:300]:
+    for sample in np.concatenate([SILENCE, guitar[:300]]):
         from_input, from_state = np.array([sample, 0.25]) @ kernel, hidden @ recurrent
         if unit == "lstm":
             i, f, c, o = np.split(from_input + from_state + bias, 4)
@@ -131,7 +135,7 @@ def test_rtneural_json_computes_what_the_model_computes(make_model, guitar, unit
             z, r = 1 / (1 + np.exp(-zx - zh)), 1 / (1 + np.exp(-rx - rh))
             hidden = (1 - z) * np.tanh(hx + r * hh) + z * hidden
         output.append((hidden @ np.array(dense["weights"][0]) + dense["weights"][1])[0] + sample)
-    np.testing.assert_allclose(output, model.render(guitar[:300], dtype=np.float64), atol=1e-9)
+    np.testing.assert_allclose(output[-300:], model.render(guitar[:300], dtype=np.float64), atol=1e-7)
 
 
 RTNEURAL_HOST = """
@@ -155,14 +159,14 @@ def test_rtneural_itself_reads_the_json_and_plays_the_model(make_model, guitar, 
     include = ["-isystem", str(RTNEURAL.parent.parent)]
     command = ["g++", "-std=c++17", "-O1", *include, "-DRTNEURAL_USE_STL=1", "host.cc", "-o", "host"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    samples = " ".join(map(repr, map(float, guitar[:200])))
+    samples = " ".join(map(repr, map(float, np.concatenate([SILENCE, guitar[:200]]))))
     for unit, layers in (("lstm", 1), ("gru", 1), ("lstm", 2), ("gru", 3)):
         model = make_model(unit, 6, 1, layers=layers)
         rtneural.write(tmp_path / "amp.rtneural.json", model)
         played = subprocess.run(
             ["./host", "amp.rtneural.json"], cwd=tmp_path, input=samples, capture_output=True, text=True, check=True
         )
-        output = np.array(played.stdout.split(), float)
+        output = np.array(played.stdout.split(), float)[-200:]
         np.testing.assert_allclose(output, model.render(guitar[:200]), atol=1e-5)
 
 

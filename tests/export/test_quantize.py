@@ -196,7 +196,7 @@ def test_a_higher_precision_is_taken_where_the_lower_is_not_enough(make_model, g
     assert exported.snr_db > exported.choices[-1].snr_db + 5
     assert exported.budget.cycles_per_sample > exported.choices[-1].budget.cycles_per_sample
     # a model that leaves no time for it stays as it is
-    exported = prepare(make_model("gru", 62), guitar)
+    exported = prepare(make_model("gru", 62), guitar, "int16")
     assert exported.quantized.precision == "coarse"
     assert "warning    less than 200 dB of SNR" in daisy.summary(exported)
     noisy = replace(exported.choices[0], snr_db=300.0, idle_dbfs=-60.0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from export import blob, fixed_point
+from export import blob, fixed_point, resampling
 from export.daisy import prepare
 from export.quantize import MAXIMUM_SUM, PRECISIONS, packed, quantize, requantized
 from hardware import protocol
@@ -46,7 +46,7 @@ def samples_of(guitar, frames=3000):
 
 def play_expected(quantized, samples):
     """What the specification makes of `samples`, knobs at their defaults; 24 bits, as a pedal's samples."""
-    expected = fixed_point.run(quantized, samples << 8, blob.default_positions_q31(quantized.knobs))
+    expected = fixed_point.play(quantized, samples << 8, blob.default_positions_q31(quantized.knobs))
     return np.minimum((expected.astype(np.int64) + 128) >> 8, 2**23 - 1)
 
 
@@ -66,7 +66,17 @@ def test_the_pedal_equals_the_specification(
         assert np.array_equal(play(pedal, samples), play_expected(each, samples))
 
 
-def edge_model(make_model, unit, hidden_size, layers, precision, weight_bits, seed, edges):
+@pytest.mark.parametrize("sample_rate_hz", [22_050, 32_000, 44_100, 64_000, 88_200, 96_000])
+def test_models_of_other_rates_are_resampled_around(pedal, make_model, guitar, sample_rate_hz):
+    model = replace(make_model("gru", 3, 1), sample_rate_hz=sample_rate_hz)
+    quantized = quantize(model, guitar)
+    pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
+    samples = samples_of(guitar)
+    for block_frames in (1, 48, 256):
+        assert np.array_equal(play(pedal, samples, block_frames=block_frames), play_expected(quantized, samples))
+
+
+def edge_model(make_model, unit, hidden_size, layers, precision, weight_bits, seed, edges, sample_rate_hz=48_000):
     """A quantized model of random integers over the whole of their formats, a share of `edges` of them at the ends."""
     rng = np.random.default_rng(seed)
     float_model = make_model(unit, hidden_size, layers=layers)
@@ -110,6 +120,10 @@ def edge_model(make_model, unit, hidden_size, layers, precision, weight_bits, se
         cell_frac_bits=tuple(int(bits) for bits in rng.integers(24, 29, layers)),
         head_frac_bits=int(rng.integers(8, 29)),
         head_bias=int(rng.integers(-(2**24), 2**24)),
+        dry_gain=int(rng.choice([0, -(2**30), 2**30, rng.integers(-(2**30), 2**30)])),
+        rest=draw(np.zeros((layers * hidden_size, 2), np.int32), 30),
+        sample_rate_hz=sample_rate_hz,
+        resampling=resampling.needed(sample_rate_hz),
         bias=draw(model.bias, 27),
         scale=np.abs(draw(model.scale, 29)),
         input_weights=input_weights,
@@ -127,6 +141,7 @@ EDGES = {
     "seed": st.integers(0, 2**32),
     "edges": st.sampled_from([0.0, 0.1, 0.5, 1.0]),
     "block_frames": st.integers(1, 64),
+    "sample_rate_hz": st.sampled_from([22_050, 44_100, 48_000, 64_000, 88_200, 96_000]),
 }
 
 
