@@ -10,8 +10,9 @@ the estimate is good to about 15 %.
 from dataclasses import dataclass
 
 from export.quantize import MAXIMUM_UNITS, part_count, row_count
-from export.resampling import PEDAL_RATE_HZ, Resampling
-from training.model_file import Network
+from export.resampling import PEDAL_RATE_HZ, Resampling, needed
+from training.errors import InputError
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
 CYCLES_PER_SAMPLE = 10_000
@@ -93,20 +94,27 @@ def budget(
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
-def refusal(network: Network) -> str | None:
-    """Why the pedal has no engine for `network`, with an estimate of its cycles; None where it has one.
-
-    The estimate is a lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
-    """
-    if isinstance(network, RecurrentNetwork):
-        return None
-    cycles = (network.multiplies_per_sample + 1) // 2
-    usable = CYCLES_PER_SAMPLE * USABLE_SHARE
-    verdict = f"{cycles / usable:.1f} times the {usable:,.0f}" if cycles > usable else f"of the {usable:,.0f}"
-    return (
-        f"{network.name} is not for the pedal, which plays LSTMs and GRUs; its {network.multiplies_per_sample:,} "
-        f"multiplications alone take at least {cycles:,} cycles a sample, {verdict} that are usable"
-    )
+def of_model(model: Model) -> Budget:
+    """The cost of `model` in coarse precision. Raises InputError where the pedal cannot play it, and says why: it has
+    no engine for the network, does not convert the rate, or has not the time."""
+    network, usable = model.network, CYCLES_PER_SAMPLE * USABLE_SHARE
+    if not isinstance(network, RecurrentNetwork):
+        # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
+        cycles = (network.multiplies_per_sample + 1) // 2
+        verdict = f", {cycles / usable:.1f} times what is usable" if cycles > usable else f" of {usable:,.0f}"
+        raise InputError(
+            f"the pedal has engines for LSTMs and GRUs, none for {network.name}, whose "
+            f"{network.multiplies_per_sample:,} multiplications a sample alone take {cycles:,} cycles{verdict}"
+        )
+    resampling = needed(model.sample_rate_hz)
+    cost = budget(network.unit, network.hidden_size, network.layers, resampling=resampling)
+    if not cost.fits:
+        raise InputError(
+            f"{cost.name} cannot run in real time: {cost.cycles_per_sample:,} cycles a sample are "
+            f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that can is "
+            f"{largest(network.unit, network.layers, resampling).name}"
+        )
+    return cost
 
 
 def largest(architecture: str, layers: int = 1, resampling: Resampling | None = None) -> Budget:

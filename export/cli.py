@@ -1,10 +1,90 @@
-"""The command `pedal export`, which is also `python -m export`."""
+"""The commands `pedal import`, and `pedal export`, which is also `python -m export`."""
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 
 import click
+
+from training.errors import InputError
+
+FOREIGN_SUFFIXES = (".json", ".aidax", ".nam")
+"""Of the files that are looked at in a folder; a file that is named may have any."""
+
+
+@click.command("import")
+@click.argument("sources", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the model.pt files.")
+@click.option(
+    "--rate", "rate_hz", type=click.IntRange(8000, 384000), help="Hz, for files that do not say.  [default: see README]"
+)
+@click.option("--force", is_flag=True, help="Overwrite models that are there.")
+def import_command(sources: tuple[Path, ...], out: Path, rate_hz: int | None, force: bool) -> None:
+    """Make model.pt files of captures by others: Proteus and NeuralPi, RTNeural and AIDA-X, Neural Amp Modeler.
+
+    FILE may be a folder, which is searched. What each file is, is found from its content. Exits with 2 when a file was
+    refused; the others are imported all the same.
+    """
+    files = _found(sources)
+    stems = Counter(file.stem for file in files)
+    refused = 0
+    for file in files:
+        name = file.stem if stems[file.stem] == 1 else f"{file.stem}-{file.suffix[1:]}"
+        try:
+            click.echo(_imported(file, out / f"{name}.pt", rate_hz, force))
+        except InputError as error:
+            refused += 1
+            click.echo(f"Error: {error.message}", err=True)
+    if len(files) > 1:
+        click.echo(f"{len(files) - refused} of {len(files)} files imported to {out}")
+    if refused:
+        sys.exit(InputError.exit_code)
+
+
+def _found(sources: tuple[Path, ...]) -> list[Path]:
+    files = []
+    for source in sources:
+        if source.is_dir():
+            inside = [file for file in source.rglob("*") if file.is_file() and file.suffix.lower() in FOREIGN_SUFFIXES]
+            if not inside:
+                raise InputError(f"{source}: no {', '.join(FOREIGN_SUFFIXES)} in this folder")
+            files += sorted(inside)
+        else:
+            files.append(source)
+    return list(dict.fromkeys(files))
+
+
+def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -> str:
+    """Import one file, and say in some lines what it is."""
+    from export import budget
+    from export.resampling import PEDAL_RATE_HZ, needed
+    from training import foreign, model_file
+
+    if destination.exists() and not force:
+        raise InputError(f"{file}: {destination} exists; --force overwrites it")
+    model = foreign.read(file, rate_hz)
+    model_file.save(destination, model)
+    rate = f"{model.sample_rate_hz:,} Hz"
+    lines = [
+        f"{destination}: {model.name}",
+        f"  {model.network.name}, {rate}, {model.training['format']}; licence {model.training['licence']}",
+    ]
+    if model.knobs:
+        lines.append(f"  knobs: {', '.join(knob.name for knob in model.knobs)}")
+    if (error := model.training.get("self_test_largest_error")) is not None:
+        lines.append(f"  its embedded self-test passes, largest error {error:.1e}")
+    try:
+        cost = budget.of_model(model)
+        resampling = needed(model.sample_rate_hz)
+        around = "" if resampling is None else f", resampled around the model to {PEDAL_RATE_HZ:,} Hz"
+        lines.append(f"  on the pedal: {cost.share:.0%} of the processor{around}")
+    except InputError as refusal:
+        lines.append(f"  {refusal.message}")
+        lines.append(
+            f"  a model that fits can learn from it: pedal distill {shlex.quote(str(destination))} --model lstm-20"
+        )
+    return "\n".join(lines)
 
 
 @click.command("export")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from export import blob, fixed_point, header, rtneural
-from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, WEIGHT_CAPACITY_BYTES, Budget, budget, largest, refusal
+from export.budget import CYCLES_PER_SAMPLE, WEIGHT_CAPACITY_BYTES, Budget, budget, of_model
 from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
 from export.resampling import PEDAL_RATE_HZ as SAMPLE_RATE_HZ
 from export.resampling import Resampling
@@ -106,25 +106,19 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
 
     `audio` (float [frames]): on which ranges and SNR are measured; by default a synthetic take at full scale.
     `weights`: 'int16', 'int8', or 'auto' for int8 where that costs nothing.
-    Raises InputError when the pedal has no engine for the model, or it does not run in real time or within the number
-    formats, and for a rate that the pedal does not convert.
+    Raises InputError when the pedal has no engine for the model, does not convert its rate, has not the time for it, or
+    its weights are beyond the number formats.
     """
-    if reason := refusal(model.network):
-        raise InputError(f"{model.name}: {reason}; a model that fits can learn from it: pedal distill")
+    try:
+        of_model(model)
+    except InputError as error:
+        raise InputError(f"{model.name}: {error.message}") from error
     audio = calibration_audio() if audio is None else audio
     if len(audio) < MINIMUM_FRAMES:
         raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
     own_audio = resampled(audio, SAMPLE_RATE_HZ, model.sample_rate_hz)
     quantized = quantize(model, own_audio)
     resampling = quantized.resampling
-    cost = budget(model.architecture, quantized.hidden_size, quantized.layers, resampling=resampling)
-    if not cost.fits:
-        usable = CYCLES_PER_SAMPLE * USABLE_SHARE
-        raise InputError(
-            f"{cost.name} cannot run in real time: {cost.cycles_per_sample:,} cycles a sample are "
-            f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that can is "
-            f"{largest(model.architecture, quantized.layers, resampling).name}"
-        )
     choices = _choices(model, quantized, own_audio)
     chosen = _chosen(choices, weights)
     self_test = blob.make_self_test(chosen.quantized, own_audio)

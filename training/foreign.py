@@ -41,8 +41,10 @@ SINE_VOLTS_PEAK_AT_0_DBU = math.sqrt(2 * 0.6)
 MAXIMUM_METADATA, MAXIMUM_TEXT = 40, 200
 
 
-def read(path: Path) -> Model:
+def read(path: Path, default_rate_hz: int | None = None) -> Model:
     """Read the model in `path`; its content tells the format. Knobs have no names there: 'knob 1', ... from 0 to 1.
+
+    `default_rate_hz`: where the file does not say its sample rate; None for what is customary.
 
     `training` of the result says where it is from: file, SHA-256, format, author and licence as far as known, whatever
     else the file's metadata says in words and numbers, and the largest error of the self-test where one is embedded.
@@ -54,14 +56,14 @@ def read(path: Path) -> Model:
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise InputError("far too large to be a model for the pedal")
-        return parse(path.read_bytes(), path.name)
+        return parse(path.read_bytes(), path.name, default_rate_hz)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except InputError as error:
         raise InputError(f"{path}: {error.message}") from error
 
 
-def parse(contents: bytes, file_name: str) -> Model:
+def parse(contents: bytes, file_name: str, default_rate_hz: int | None = None) -> Model:
     """As `read`, of a file's contents."""
     try:
         record = json.loads(contents)
@@ -100,7 +102,7 @@ def parse(contents: bytes, file_name: str) -> Model:
         architecture=_architecture(network),
         config=network.config,
         network=network.eval(),
-        sample_rate_hz=_sample_rate_hz(record, customary_hz),
+        sample_rate_hz=_sample_rate_hz(record, default_rate_hz or customary_hz),
         knobs=tuple(Knob(f"knob {knob + 1}") for knob in range(network.knob_count)),
         levels=_levels(metadata),
         training=training,

@@ -18,7 +18,8 @@ def seconds(frames=9600):
 @pytest.mark.parametrize("own_hz", RATES_HZ)
 def test_what_the_lower_rate_holds_comes_back_late_and_else_unchanged(own_hz):
     resampling = Resampling(own_hz)
-    tones = [0.2 * np.sin(2 * np.pi * hertz * seconds() + hertz) for hertz in (50, 440, 0.25 * min(own_hz, PEDAL_RATE_HZ))]
+    pitches = (50, 440, 0.25 * min(own_hz, PEDAL_RATE_HZ))
+    tones = [0.2 * np.sin(2 * np.pi * hertz * seconds() + hertz) for hertz in pitches]
     sent = to_q31(np.sum(tones, axis=0))
     came = from_q31(resampling.around(lambda own: own, sent))
     delay = resampling.delay_frames

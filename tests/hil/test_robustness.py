@@ -9,9 +9,10 @@ from conftest import DATA
 
 from export import fixed_point
 from export.blob import default_positions_q31
-from export.daisy import idle_dbfs, prepare
+from export.daisy import Exported, idle_dbfs, prepare, reference
 from hardware.protocol import Engine
-from training import foreign
+from hardware.verify import verify
+from training import audio, foreign
 from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
@@ -58,27 +59,35 @@ def captured() -> list[object]:
 
 
 @pytest.fixture(
+    scope="module",
     params=[
         pytest.param(("lstm", 20, 1), id="lstm-20"),
         pytest.param(("lstm", 9, 2), id="lstm-2x9"),
         pytest.param(("gru", 10, 1), id="gru-10"),
         pytest.param(fuzz, id="fuzz"),
         *captured(),
-    ]
+    ],
 )
-def model(request, make_model) -> Model:
+def exported(request, make_model) -> Exported:
     if isinstance(request.param, Path):
-        loaded = foreign.read(request.param)
-        loaded.sample_rate_hz = RATE_HZ
-        return loaded
+        return prepare(foreign.read(request.param))
     if isinstance(request.param, tuple):
         unit, hidden_size, layers = request.param
-        return make_model(unit, hidden_size, layers=layers)
-    return request.param()
+        return prepare(make_model(unit, hidden_size, layers=layers))
+    return prepare(request.param())
 
 
-def test_no_wrap_no_limit_cycle_and_enough_accuracy(native, model):
-    exported = prepare(model)
+def test_the_emulated_chip_plays_a_real_guitar_as_the_model_does(emulator, exported, real_guitar):
+    loud = audio.read(real_guitar).samples[8 * RATE_HZ :][: RATE_HZ // 2]
+    report, _ = verify(emulator, exported, loud)
+    assert report.passed, report.limits
+    resampling = exported.quantized.resampling
+    assert report.delay_frames == (resampling.delay_frames if resampling else 0)
+    assert resampling is None or report.snr_resampling_db > 60
+
+
+def test_no_wrap_no_limit_cycle_and_enough_accuracy(native, exported):
+    model = exported.model
     assert exported.snr_db >= 55, exported.choices
     if model.name == "fuzz":
         (reach,) = exported.quantized.measured.cell
@@ -89,14 +98,14 @@ def test_no_wrap_no_limit_cycle_and_enough_accuracy(native, model):
     native.select(0, Engine.FIXED)
     for stretch in stretches():
         samples = fixed_point.to_q31(np.concatenate([stretch, silence]))
-        output = fixed_point.run(exported.quantized, samples, default_positions_q31(model.knobs))
+        output = fixed_point.play(exported.quantized, samples, default_positions_q31(model.knobs))
         native.reset()
         # the specification's integers are wide: what is equal to it has not wrapped
         played = native.process(samples >> 8, 256)
         assert np.array_equal(played, np.minimum((output.astype(np.int64) + 128) >> 8, 2**23 - 1))
 
-        heard = fixed_point.from_q31(samples)[-len(silence) - RATE_HZ :]  # what a second ago was is forgotten
-        reference = np.clip(model.render(heard), -1, 1)[-RATE_HZ // 10 :]
+        heard = samples[-len(silence) - RATE_HZ :]  # what a second ago was is forgotten
+        exact = reference(model, exported.quantized.resampling, heard)[-RATE_HZ // 10 :]
         idle = fixed_point.from_q31(output)[-RATE_HZ // 10 :]
-        assert idle_dbfs(idle) <= max(-90.0, idle_dbfs(reference) + 1.0)
-        assert abs(idle.mean() - reference.mean()) < 1e-3  # and no offset that a switch would make heard
+        assert idle_dbfs(idle) <= max(-90.0, idle_dbfs(exact) + 1.0)
+        assert abs(idle.mean() - exact.mean()) < 1e-3  # and no offset that a switch would make heard
