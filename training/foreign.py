@@ -3,7 +3,7 @@
 | format | told by | layout of the weights |
 |---|---|---|
 | Automated-GuitarAmpModelling, Proteus, NeuralPi (.json) | `model_data`, `state_dict` | PyTorch's, `rec`, `lin` |
-| RTNeural, AIDA-X (.json, .aidax) | `in_shape`, `layers` | as `export.rtneural` writes them: LSTMs or GRUs, one dense |
+| RTNeural, AIDA-X (.json, .aidax) | `in_shape`, `layers` | `export.rtneural`, `export.aidax`; LSTMs or GRUs, one dense |
 | Neural Amp Modeler 0.5 to 0.7 (.nam) | `architecture`, `config` | one list, see `_nam_lstm`, `WaveNet` and `Linear` |
 """
 
@@ -138,8 +138,7 @@ def _levels(metadata: dict[str, str | float]) -> dict[str, float]:
 
 def _sample_rate_hz(record: dict[str, Any], customary_hz: int) -> int:
     """What the file says, as a number or as text, in any of the places that are in use; else `customary_hz`."""
-    metadata = record.get("metadata")
-    places = (record, metadata if isinstance(metadata, dict) else {})
+    places = [place for place in (record, record.get("metadata"), record.get("model_data")) if isinstance(place, dict)]
     said = (place.get(key) for place in places for key in ("sample_rate", "samplerate"))
     value = next((value for value in said if value is not None), customary_hz)
     try:
