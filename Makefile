@@ -21,7 +21,7 @@ test: setup
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/clang-format --dry-run -Werror $(firmware_sources)
-	$(bin)/pytest
+	ODDITY_FUZZ_CASES=100000 $(bin)/pytest
 
 bench: setup
 	$(bin)/python benchmarks/cortex_m7.py

@@ -89,7 +89,9 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
 
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", type=click.Choice(["daisy", "rtneural"]), default="daisy", show_default=True)
+@click.option(
+    "--target", type=click.Choice(["daisy", "rtneural", "aidax", "proteus"]), default="daisy", show_default=True
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Output files without suffix; by default beside MODEL.")
 @click.option(
     "--audio", type=click.Path(path_type=Path), help="DI to measure the ranges on, instead of a synthetic one."
@@ -107,17 +109,20 @@ def export_command(
 ) -> None:
     """Turn MODEL (a model.pt) into what a target runs.
 
-    For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost.
+    For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost. For the players of others: one
+    file, .rtneural.json, .aidax or .proteus.json.
     """
-    from export import daisy, rtneural
+    from export import daisy, players
     from training import capture, model_file
 
     loaded = model_file.load(model)
     base = out or model.with_suffix("")
-    if target == "rtneural":
-        path = base.with_name(f"{base.name}.rtneural.json")
-        rtneural.write(path, loaded)
-        click.echo(f"RTNeural   {path}")
+    if target in players.PLAYERS:
+        player = players.PLAYERS[target]
+        path = players.write(target, loaded, base)
+        if warning := player.warning(loaded):
+            click.echo(f"{'warning':<10} {warning}")
+        click.echo(f"{player.title:<10} {path}")
         return
     exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None, weights)
     command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export import blob, fixed_point, header, rtneural
+from export import blob, fixed_point, header, players
 from export.budget import CYCLES_PER_SAMPLE, WEIGHT_CAPACITY_BYTES, Budget, budget, of_model
 from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
 from export.resampling import PEDAL_RATE_HZ as SAMPLE_RATE_HZ
@@ -206,11 +206,11 @@ def write(exported: Exported, base: Path, command: str, low_weights: bool = Fals
     paths = {
         "C header": base.with_name(f"{base.name}.h"),
         "blob": base.with_name(f"{base.name}.pedal"),
-        "RTNeural": base.with_name(f"{base.name}.rtneural.json"),
     }
     header.write(paths["C header"], exported.quantized, exported.self_test, command)
     blob.write(paths["blob"], exported.quantized, exported.self_test, low_weights)
-    rtneural.write(paths["RTNeural"], exported.model)
+    if exported.model.recurrent.residual in (0, 1):  # all that RTNeural's JSON can say
+        paths["RTNeural"] = players.write("rtneural", exported.model, base)
     return paths
 
 

@@ -1,21 +1,47 @@
-"""RTNeural's JSON: the float weights, for RTNeural itself, AIDA-X and other hosts.
+"""RTNeural's JSON: the float weights, for RTNeural itself and its hosts.
 
 Layout: `in_shape`, `layers[{type, activation, shape, weights}]`. A recurrent layer's weights are the kernel
 [inputs][gates * hidden], the recurrent kernel [hidden][gates * hidden] and the bias; LSTM gates i, f, c, o and one
 bias, GRU gates z, r, h and two (input, state). `in_skip` 1 says that the dry input is added to the output.
 """
 
-import json
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from training.files import written_aside
+from training.errors import InputError
 from training.model_file import Model
 
 
-def document(model: Model) -> dict:
-    """The JSON document of `model`."""
+def document(model: Model) -> dict[str, Any]:
+    """The JSON document of `model`. Raises InputError unless it is an LSTM or GRU that adds the dry signal or not."""
+    if model.recurrent.residual not in (0, 1):
+        raise InputError(
+            f"{model.name}: adds {model.recurrent.residual:g} times the dry signal; RTNeural's JSON can say 0 or 1"
+        )
+    return {
+        "in_shape": [None, None, 1 + model.recurrent.knob_count],
+        "in_skip": int(model.recurrent.residual),
+        "samplerate": model.sample_rate_hz,
+        "metadata": metadata(model),
+        "layers": layers(model),
+    }
+
+
+def metadata(model: Model) -> dict[str, Any]:
+    """What the file says of the model: name, rate, and of an imported one whose it is."""
+    said = model.training.get("metadata")
+    theirs = said if isinstance(said, dict) else {}
+    owner = {
+        "author": theirs.get("author") or theirs.get("modeled_by"),
+        "license": theirs.get("license") or theirs.get("licence"),
+    }
+    known = {key: value for key, value in owner.items() if isinstance(value, str) and value}
+    return {"name": model.name, "samplerate": model.sample_rate_hz, **known}
+
+
+def layers(model: Model) -> list[dict[str, Any]]:
+    """The recurrent layers and the dense one."""
     weights = {name: array.detach().double().numpy() for name, array in model.recurrent.state_dict().items()}
     size = model.recurrent.hidden_size
     recurrent = [
@@ -33,13 +59,7 @@ def document(model: Model) -> dict:
         "shape": [None, None, 1],
         "weights": [weights["head.weight"].T.tolist(), weights["head.bias"].tolist()],
     }
-    return {
-        "in_shape": [None, None, 1 + len(model.knobs)],
-        "in_skip": int(model.recurrent.residual),
-        "samplerate": model.sample_rate_hz,
-        "metadata": {"name": model.name, "samplerate": str(model.sample_rate_hz)},
-        "layers": [*recurrent, head],
-    }
+    return [*recurrent, head]
 
 
 def _recurrent_layer(architecture: str, size: int, weights: dict[str, np.ndarray], layer: str) -> list[list]:
@@ -53,9 +73,3 @@ def _recurrent_layer(architecture: str, size: int, weights: dict[str, np.ndarray
         bias = input_bias + state_bias
     kernels = (weights[f"recurrent.weight_{source}_{layer}"][order].T for source in ("ih", "hh"))
     return [*(kernel.tolist() for kernel in kernels), bias.tolist()]
-
-
-def write(path: Path, model: Model) -> None:
-    """Write the JSON file of `model` to `path`."""
-    with written_aside(path) as scratch:
-        scratch.write_text(json.dumps(document(model)))

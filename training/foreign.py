@@ -3,7 +3,7 @@
 | format | told by | layout of the weights |
 |---|---|---|
 | Automated-GuitarAmpModelling, Proteus, NeuralPi (.json) | `model_data`, `state_dict` | PyTorch's, `rec`, `lin` |
-| RTNeural, AIDA-X (.json, .aidax) | `in_shape`, `layers` | as `export.rtneural` writes them: LSTMs or GRUs, one dense |
+| RTNeural, AIDA-X (.json, .aidax) | `in_shape`, `layers` | `export.rtneural`, `export.aidax`: LSTMs or GRUs, a dense |
 | Neural Amp Modeler 0.5 to 0.7 (.nam) | `architecture`, `config` | one list, see `_nam_lstm`, `WaveNet` and `Linear` |
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.errors import InputError
+from training.errors import InputError, shown
 from training.linear import Linear
 from training.model_file import Knob, Model, Network, load_weights, typed
 from training.recurrent import RecurrentNetwork, State
@@ -38,7 +38,7 @@ MAXIMUM_GAIN_DB = 60.0
 SELF_TEST_LIMIT = 1e-3
 """Largest error of an output, full scale being 1; AIDA-X's own player warns from 1e-5 on."""
 SINE_VOLTS_PEAK_AT_0_DBU = math.sqrt(2 * 0.6)
-MAXIMUM_METADATA, MAXIMUM_TEXT = 40, 200
+MAXIMUM_METADATA, MAXIMUM_TEXT, MAXIMUM_NUMBER = 40, 200, 1e12
 
 
 def read(path: Path, default_rate_hz: int | None = None) -> Model:
@@ -123,7 +123,7 @@ def _metadata(record: dict[str, Any]) -> dict[str, str | float]:
     for key, value in list(said.items())[:MAXIMUM_METADATA] if isinstance(said, dict) else ():
         if isinstance(value, str) and value.isprintable() and value:
             kept[key[:MAXIMUM_TEXT]] = value[:MAXIMUM_TEXT]
-        elif type(value) in (int, float) and abs(value) <= 1e12:
+        elif type(value) in (int, float) and abs(value) <= MAXIMUM_NUMBER:
             kept[key[:MAXIMUM_TEXT]] = value
     return kept
 
@@ -140,8 +140,7 @@ def _levels(metadata: dict[str, str | float]) -> dict[str, float]:
 
 def _sample_rate_hz(record: dict[str, Any], customary_hz: int) -> int:
     """What the file says, as a number or as text, in any of the places that are in use; else `customary_hz`."""
-    metadata = record.get("metadata")
-    places = (record, metadata if isinstance(metadata, dict) else {})
+    places = [place for place in (record, record.get("metadata"), record.get("model_data")) if isinstance(place, dict)]
     said = (place.get(key) for place in places for key in ("sample_rate", "samplerate"))
     value = next((value for value in said if value is not None), customary_hz)
     try:
@@ -149,7 +148,7 @@ def _sample_rate_hz(record: dict[str, Any], customary_hz: int) -> int:
     except (TypeError, ValueError, OverflowError):
         rate_hz = math.nan
     if not 8000 <= rate_hz <= 384000:
-        raise InputError(f"has a sample rate of {str(value)[:20]!r}")
+        raise InputError(f"has a sample rate of {shown(value)}")
     return round(rate_hz)
 
 
@@ -181,6 +180,8 @@ def _gain(record: dict[str, Any], key: str) -> float:
 def _with_gains(network: RecurrentNetwork, record: dict[str, Any]) -> RecurrentNetwork:
     """The network with AIDA-X's gains of its input and output in its weights; the dry signal goes through both."""
     gain_in, gain_out = _gain(record, "in_gain"), _gain(record, "out_gain")
+    if gain_in == gain_out == 1:
+        return network
     weights = {key: array.clone() for key, array in network.state_dict().items()}
     weights["recurrent.weight_ih_l0"][:, 0] *= gain_in
     weights["head.weight"] *= gain_out
@@ -230,9 +231,10 @@ def _state_dict(record: dict[str, Any]) -> RecurrentNetwork:
         raise InputError("has more than one output")
     hidden_size, inputs, layers = (typed(described, key, int) for key in ("hidden_size", "input_size", "num_layers"))
     network = RecurrentNetwork(unit, hidden_size, inputs - 1, layers, _flag(described, "skip"))
-    weights = {
-        key.replace("rec.", "recurrent.").replace("lin.", "head."): _array(values, key) for key, values in state.items()
-    }
+    names = {key.replace("recurrent.", "rec.").replace("head.", "lin."): key for key in network.state_dict()}
+    if unknown := set(state) - set(names):
+        raise InputError(f"has weights {shown(min(unknown))}, which are not those of its architecture")
+    weights = {names[key]: _array(values, key) for key, values in state.items()}
     if described.get("bias_fl") is False:  # of the linear layer; the recurrent one always has its biases
         weights.setdefault("head.bias", np.zeros(1, np.float32))
     return _with_weights(network, weights)
@@ -242,8 +244,9 @@ def _rtneural_layers(record: dict[str, Any]) -> tuple[list[dict[str, Any]], dict
     """The recurrent layers and the dense one. Raises InputError for any other model."""
     layers = typed(record, "layers", list)
     types = [layer.get("type") if isinstance(layer, dict) else None for layer in layers]
-    if len(types) < 2 or types[0] not in GATE_COUNT or types != [*types[:1] * (len(types) - 1), "dense"]:
-        raise InputError(f"not lstm or gru layers and a dense one, but {', '.join(map(str, types))[:80]}")
+    if len(types) < 2 or types[0] not in tuple(GATE_COUNT) or types != [*types[:1] * (len(types) - 1), "dense"]:
+        names = (kind if isinstance(kind, str) and kind.isprintable() else shown(kind) for kind in types)
+        raise InputError(f"not lstm or gru layers and a dense one, but {', '.join(names)[:80]}")
     *recurrent, dense = layers
     activations = [layer.get("activation") in ("", "tanh", None) for layer in recurrent]
     if not all(activations) or dense.get("activation") not in ("", "linear", None):
@@ -252,7 +255,7 @@ def _rtneural_layers(record: dict[str, Any]) -> tuple[list[dict[str, Any]], dict
         raise InputError("has more than one output")
     sizes = [_last_of_shape(layer, "shape") for layer in recurrent]
     if len(set(sizes)) != 1:
-        raise InputError(f"its layers are of {', '.join(map(str, sizes))[:80]} units; layers of one size are read")
+        raise InputError(f"its layers are of {', '.join(map(shown, sizes))[:80]} units; layers of one size are read")
     return recurrent, dense
 
 
@@ -316,9 +319,10 @@ def _list_of(count: int, record: dict[str, Any], key: str) -> list[Any]:
 
 def _nam(record: dict[str, Any]) -> tuple[Network, State | None]:
     """Neural Amp Modeler: the network, and the state that an LSTM starts from. Of a container, the largest model."""
-    version = re.match(r"0\.(\d{1,3})\.", str(record.get("version", "0.5."))[:40])
-    if version is None or int(version[1]) not in NAM_VERSIONS:
-        raise InputError(f"of version {str(record.get('version'))[:20]!r}; those from 0.5 to 0.7 are read")
+    version = record.get("version", "0.5.")
+    numbers = re.match(r"0\.(\d{1,3})\.", version) if isinstance(version, str) else None
+    if numbers is None or int(numbers[1]) not in NAM_VERSIONS:
+        raise InputError(f"of version {shown(version)}; those from 0.5 to 0.7 are read")
     architecture, config = typed(record, "architecture", str), typed(record, "config", dict)
     if architecture == "SlimmableContainer":
         inner = _largest_submodel(config)
@@ -327,7 +331,7 @@ def _nam(record: dict[str, Any]) -> tuple[Network, State | None]:
             record["sample_rate"] = inner.get("sample_rate")
         return _nam(inner)
     if architecture not in ("LSTM", "WaveNet", "Linear"):
-        raise InputError(f"not an LSTM, a WaveNet or an impulse response, but {architecture[:40]!r}")
+        raise InputError(f"not an LSTM, a WaveNet or an impulse response, but {shown(architecture)}")
     values = _array(record.get("weights"), "the list of weights")
     if values.ndim != 1:
         raise InputError("the list of weights should be numbers in one row")
@@ -345,9 +349,9 @@ def _largest_submodel(config: dict[str, Any]) -> dict[str, Any]:
     if not submodels or not all(isinstance(submodel, dict) for submodel in submodels):
         raise InputError("submodels should be a list of models")
     sizes = [submodel.get("max_value") for submodel in submodels]
-    if not all(type(size) in (int, float) for size in sizes):
+    if not all(type(size) in (int, float) and abs(size) <= MAXIMUM_NUMBER for size in sizes):
         raise InputError("max_value of a submodel should be a number")
-    model = typed(submodels[int(np.argmax([float(size) for size in sizes]))], "model", dict)
+    model = typed(submodels[int(np.argmax(sizes))], "model", dict)
     if model.get("architecture") == "SlimmableContainer":
         raise InputError("is a container in a container")
     return model

@@ -5,7 +5,7 @@ import re
 
 import torch
 
-from training.errors import InputError
+from training.errors import InputError, shown
 
 UNITS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 MAXIMUM_UNITS = 64
@@ -41,17 +41,17 @@ class RecurrentNetwork(torch.nn.Module):
     ) -> None:
         super().__init__()
         if unit not in UNITS:
-            raise InputError(f"unknown recurrent unit {unit!r}; there are: {', '.join(UNITS)}")
+            raise InputError(f"unknown recurrent unit {shown(unit)}; there are: {', '.join(UNITS)}")
         if not 1 <= hidden_size <= MAXIMUM_UNITS:
-            raise InputError(f"hidden size {hidden_size} is outside 1 to {MAXIMUM_UNITS}")
+            raise InputError(f"hidden size {shown(hidden_size)} is outside 1 to {MAXIMUM_UNITS}")
         if not 1 <= layers <= MAXIMUM_LAYERS:
-            raise InputError(f"{layers} layers are outside 1 to {MAXIMUM_LAYERS}")
+            raise InputError(f"{shown(layers)} layers are outside 1 to {MAXIMUM_LAYERS}")
         if layers * hidden_size > MAXIMUM_UNITS:
             raise InputError(
                 f"{layers} layers of {hidden_size} are {layers * hidden_size} units; the pedal has {MAXIMUM_UNITS}"
             )
         if not 0 <= knob_count <= MAXIMUM_KNOB_COUNT:
-            raise InputError(f"{knob_count} knobs are outside 0 to {MAXIMUM_KNOB_COUNT}")
+            raise InputError(f"{shown(knob_count)} knobs are outside 0 to {MAXIMUM_KNOB_COUNT}")
         if not math.fabs(residual) <= MAXIMUM_RESIDUAL:
             raise InputError(f"a residual of {residual:g} is outside -{MAXIMUM_RESIDUAL:g} to {MAXIMUM_RESIDUAL:g}")
         self.unit = unit

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from training.errors import InputError
+from training.errors import InputError, shown
 
 MAXIMUM_CHANNELS = 64
 MAXIMUM_KERNEL_SIZE = 64
@@ -104,21 +104,19 @@ class WaveNet(torch.nn.Module):
 
         Raises InputError, as the constructor does, and for weights that are too few, too many or not finite.
         """
-        config = normalised(config)
+        with torch.device("meta"):  # shapes without memory, until it is known that the weights are as many
+            network = cls(config)
         with np.errstate(over="ignore"):
-            values = np.asarray(weights, dtype=np.float32)
-        with torch.device("meta"):  # shapes without memory
-            needed = cls(config).weight_count
-        if values.shape != (needed,):
-            raise InputError(f"has {values.size} weights where its config needs {needed}")
+            values = np.array(weights, dtype=np.float32)
+        if values.shape != (network.weight_count,):
+            raise InputError(f"has {values.size} weights where its config needs {network.weight_count}")
         if not np.isfinite(values).all():
             raise InputError("its weights hold NaN or infinity")
-        network = cls({**config, "head_scale": float(values[-1])})
-        parameters = list(network.parameters())
-        parts = torch.tensor(values[:-1]).split([parameter.numel() for parameter in parameters])
-        with torch.no_grad():
-            for parameter, part in zip(parameters, parts, strict=True):
-                parameter.copy_(part.view_as(parameter))
+        shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
+        parts = torch.from_numpy(values[:-1]).split([shape.numel() for shape in shapes.values()])
+        state = {name: part.view(shape).clone() for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+        network.load_state_dict({**state, "head_scale": torch.tensor(values[-1])}, assign=True)
+        network.config["head_scale"] = float(values[-1])
         return network
 
     @property
@@ -257,6 +255,11 @@ class Convolution(torch.nn.Conv1d):
     ) -> None:
         super().__init__(inputs, outputs, kernel_size, dilation=dilation, groups=groups, bias=bias)
         self.memory_frames = (kernel_size - 1) * dilation
+
+    def reset_parameters(self) -> None:
+        """PyTorch's start, where there is memory for it."""
+        if not self.weight.is_meta:
+            super().reset_parameters()
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         if self.groups > 1:
@@ -490,7 +493,7 @@ def _gating_modes(record: dict[str, Any], count: int) -> list[str]:
     modes = _spread(record["gating_mode"], count, "gating_mode")
     for mode in modes:
         if type(mode) is not str or mode not in GATING_MODES:
-            raise InputError(f"unknown gating_mode {_shown(mode)}; there are: {', '.join(GATING_MODES)}")
+            raise InputError(f"unknown gating_mode {shown(mode)}; there are: {', '.join(GATING_MODES)}")
     return modes
 
 
@@ -522,10 +525,10 @@ def _head1x1(record: dict[str, Any]) -> dict[str, Any]:
 def _activation(value: object, channels: int) -> dict[str, Any]:
     record = {"type": value} if isinstance(value, str) else value
     if not isinstance(record, dict) or not isinstance(record.get("type"), str):
-        raise InputError(f"an activation should be a name or have a type, not {_shown(value)}")
+        raise InputError(f"an activation should be a name or have a type, not {shown(value)}")
     name = {"LeakyHardTanh": "LeakyHardtanh"}.get(record["type"], record["type"])
     if name not in ACTIVATIONS:
-        raise InputError(f"unknown activation {_shown(name)}; there are: {', '.join(ACTIVATIONS)}")
+        raise InputError(f"unknown activation {shown(name)}; there are: {', '.join(ACTIVATIONS)}")
     if name == "PReLU":
         return {"type": name, "negative_slopes": _slopes(record, channels)}
     if name == "Hardtanh":  # the trainer writes bounds, the player knows no others
@@ -554,10 +557,10 @@ def _slopes(record: dict[str, Any], channels: int) -> list[float]:
 def _record(value: object, what: str, known: set[str]) -> dict[str, Any]:
     """`value` as a dict with no keys but `known`; what is unknown may well change the sound."""
     if type(value) is not dict:
-        raise InputError(f"{what} should be a record, not {_shown(value)}")
+        raise InputError(f"{what} should be a record, not {shown(value)}")
     for key in value:
         if key not in known:
-            raise InputError(f"{what} has {_shown(key)}, which is not supported")
+            raise InputError(f"{what} has {shown(key)}, which is not supported")
     return value
 
 
@@ -565,7 +568,7 @@ def _whole(record: dict[str, Any], key: str, maximum: int, default: int | None =
     value = record.get(key, default)
     if type(value) is not int or not 1 <= value <= maximum:  # exactly: True is an int to isinstance
         span = f"from 1 to {maximum}" if maximum > 1 else "1, the only one supported"
-        raise InputError(f"{key} should be a whole number {span}, not {_shown(value)}")
+        raise InputError(f"{key} should be a whole number {span}, not {shown(value)}")
     return value
 
 
@@ -579,14 +582,14 @@ def _wholes(record: dict[str, Any], key: str, maximum: int, count: int) -> list[
 def _number(record: dict[str, Any], key: str, default: float | None = None) -> float:
     value: Any = record.get(key, default)
     if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
-        raise InputError(f"{key} should be a finite number, not {_shown(value)}")
+        raise InputError(f"{key} should be a finite number, not {shown(value)}")
     return float(value)
 
 
 def _flag(record: dict[str, Any], key: str, default: bool | None = None) -> bool:
     value = record.get(key, default)
     if type(value) is not bool:
-        raise InputError(f"{key} should be true or false, not {_shown(value)}")
+        raise InputError(f"{key} should be true or false, not {shown(value)}")
     return value
 
 
@@ -597,12 +600,3 @@ def _spread(value: Any, count: int, key: str) -> list[Any]:
     if len(value) != count:
         raise InputError(f"{key} has {len(value)} entries for {count} layers")
     return list(value)
-
-
-def _shown(value: object) -> str:
-    """`value`, which may be anything, for a message of one line."""
-    if isinstance(value, str):
-        return repr(value[:40])
-    if value is None or type(value) in (bool, float) or (type(value) is int and abs(value) < 1e20):
-        return repr(value)
-    return f"something of type {type(value).__name__}"

@@ -132,6 +132,12 @@ def test_the_sample_rate_is_what_the_file_says(tmp_path: Path, said: dict[str, A
     assert foreign.read(path).sample_rate_hz == rate_hz
 
 
+def test_the_sample_rate_may_be_said_where_byod_looks_for_it(tmp_path: Path) -> None:
+    document = state_dict_document(random_network())
+    document["model_data"]["sample_rate"] = 96000
+    assert foreign.read(written(tmp_path, document)).sample_rate_hz == 96000
+
+
 @pytest.mark.parametrize("rate", ["fast", "", 0, -48000, [48000], "nan", 1e400])
 def test_impossible_sample_rates_are_refused(tmp_path: Path, rate: object) -> None:
     path = written(tmp_path, {**state_dict_document(random_network()), "samplerate": rate})
@@ -161,6 +167,11 @@ WRONG: list[tuple[str, list[str | int], object, str]] = [
     ("state dict", ["state_dict", "lin.bias"], ["0.5"], "lin.bias should be numbers"),
     ("state dict", ["state_dict", "lin.bias"], [1e300], "hold NaN or infinity"),
     ("state dict", ["state_dict", "lin.bias"], [10**400], "lin.bias should be numbers"),
+    ("state dict", ["model_data", "unit_type"], "x" * 999, r"unknown recurrent unit 'x{40}'"),
+    ("state dict", ["model_data", "hidden_size"], 10**400, "hidden size something of type int is outside"),
+    ("state dict", ["state_dict", "a\nb"], 0, r"has weights 'a\\nb', which are not those"),
+    ("rtneural", ["layers", 0, "type"], [], "but something of type list, dense"),
+    ("rtneural", ["layers", 0, "type"], "a\nb", r"but 'a\\nb', dense"),
     ("rtneural", ["layers", 0, "shape", 2], 4, r"kernel of the lstm layer is \[1, 20\] where .* needs \[1, 16\]"),
     ("rtneural", ["layers", 0, "shape"], [], "shape should end in a whole number"),
     ("rtneural", ["in_shape", 2], 2, "kernel of the lstm layer is"),
@@ -176,6 +187,7 @@ WRONG: list[tuple[str, list[str | int], object, str]] = [
     ("rtneural", ["out_gain"], 1e300, "out_gain should be a number of dB"),
     ("rtneural gru", ["layers", 0, "weights", 2], [0.0] * 15, r"bias of the gru layer is \[15\]"),
     ("nam", ["architecture"], "ConvNet", "not an LSTM, a WaveNet or an impulse response, but 'ConvNet'"),
+    ("nam", ["version"], [["0.5"]], "of version something of type list"),
     ("nam", ["version"], "0.8.0", "of version '0.8.0'; those from 0.5 to 0.7 are read"),
     ("nam", ["config", "num_layers"], 2, "has 156 weights where its config needs 386"),
     ("nam", ["config", "hidden_size"], 10**9, "outside 1 to 64"),
