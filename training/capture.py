@@ -54,8 +54,17 @@ class Pair:
     @property
     def validation_start(self) -> int:
         """The first frame that is kept for validation. The end, not a random part, so that no note is in both."""
-        validation = min(VALIDATION_SHARE * len(self.input), MAXIMUM_VALIDATION_S * SAMPLE_RATE_HZ)
-        return len(self.input) - int(validation)
+        return len(self.input) - validation_frames(len(self.input))
+
+    @property
+    def validates(self) -> bool:
+        """Whether what is kept for validation is loud enough for its ESR to tell anything."""
+        return _peak_dbfs(self.target[self.validation_start :]) >= SILENCE_DBFS
+
+
+def validation_frames(frames: int) -> int:
+    """How many of a take's frames are kept for validation."""
+    return int(min(VALIDATION_SHARE * frames, MAXIMUM_VALIDATION_S * SAMPLE_RATE_HZ))
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,14 @@ class Capture:
     knobs: the knobs that moved between pairs, in the order of each pair's `positions`.
     levels: volts per full scale where known, for the model file.
     findings: what the checks have to say, a line each.
+    origin: where the pairs are from, for `training` of the model file; no part of the digest.
     """
 
     pairs: tuple[Pair, ...]
     knobs: tuple[Knob, ...] = ()
     levels: dict[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -195,7 +206,7 @@ def _read_pair(input_path: Path, target_path: Path, positions: tuple[float, ...]
         findings.append(f"{target_path.name}: both files resampled to {SAMPLE_RATE_HZ} Hz, the pedal's rate")
     pair, alignment = align(dry.at_rate(SAMPLE_RATE_HZ).samples, wet.at_rate(SAMPLE_RATE_HZ).samples, target_path.name)
     pair = replace(pair, positions=positions)
-    if _peak_dbfs(pair.target[pair.validation_start :]) < SILENCE_DBFS:
+    if not pair.validates:
         raise InputError(
             f"{target_path}: its last {(len(pair.input) - pair.validation_start) / SAMPLE_RATE_HZ:.1f} s are silent, "
             "and those are for validation; cut them off"

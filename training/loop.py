@@ -5,9 +5,10 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -136,6 +137,19 @@ def validation_streams(pair: Pair, device: torch.device) -> Streams:
     return Streams(torch.from_numpy(audio).to(device), torch.from_numpy(target).to(device), knobs.to(device))
 
 
+def frames_of(streams: Streams) -> int:
+    return streams.audio.shape[1]
+
+
+def side_by_side(parts: Sequence[Streams]) -> Streams:
+    """All streams of `parts`, which are equally long, as one batch: many pairs take little more time than one."""
+    return Streams(
+        torch.cat([part.audio for part in parts]),
+        torch.cat([part.target for part in parts]),
+        torch.cat([part.knobs for part in parts]),
+    )
+
+
 def play(network: RecurrentNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
     """Play whole streams from a zero state without gradients, a chunk at a time. Returns [streams, frames]."""
     outputs, state = [], None
@@ -172,7 +186,8 @@ class Trainer:
         self.loss = losses.Loss(config.stft_weight)
         stretch = config.run_in_frames + config.segments_per_draw * config.segment_frames
         self.training_part = TrainingPart(capture.pairs, stretch, device)
-        self.validation_parts = [validation_streams(pair, device) for pair in capture.pairs]
+        parts = sorted((validation_streams(pair, device) for pair in capture.pairs if pair.validates), key=frames_of)
+        self.validation_parts = [list(alike) for _, alike in groupby(parts, frames_of)]
         self.step = 0
         self.recent_losses: list[float] = []
         self.history: list[Validation] = []
@@ -209,9 +224,10 @@ class Trainer:
         """
         network = self._played_network()
         esrs = []
-        for part in self.validation_parts:
-            output = play(network, part)[:, VALIDATION_RUN_IN_FRAMES:]
-            esrs.append(losses.esr(output, part.target).item())
+        for parts in self.validation_parts:
+            output = play(network, side_by_side(parts))[:, VALIDATION_RUN_IN_FRAMES:]
+            for part, heard in zip(parts, output.split([len(part.audio) for part in parts]), strict=True):
+                esrs.append(losses.esr(heard, part.target).item())
         esr = sum(esrs) / len(esrs)
         if not math.isfinite(esr):
             raise InputError(f"training diverged at step {self.step}; another --seed may help")
@@ -340,6 +356,7 @@ def train(
     force: bool = False,
     device: str = "cpu",
     report: Callable[[str], None] = print,
+    assess: Callable[[Model], dict[str, Any]] | None = None,
 ) -> Model:
     """Train on `capture`, write the best model to `out` and a picture to `<out>.png`, and return the model.
 
@@ -347,17 +364,14 @@ def train(
     run (to the bit on the CPU); it is deleted at the end. `out` is written whenever validation improves.
 
     report: takes lines for people.
+    assess: what else to find out about the finished model, for its `training`.
 
-    Raises InputError when `out` or its checkpoint exists and neither `resume` nor `force` is given, when there is
-    nothing to resume or it was another training (data or config differ), when files cannot be written, when training
-    diverges, and on Ctrl-C, after the checkpoint is written.
+    Raises InputError where `check` does, when what there is to resume was another training (data or config differ),
+    when files cannot be written, when training diverges, and on Ctrl-C, after the checkpoint is written.
     """
     out = Path(out)
-    checkpoint = out.with_name(out.name + ".checkpoint")
-    if not resume and not force:
-        for path in (out, checkpoint):
-            if path.exists():
-                raise InputError(f"{path} exists; --resume goes on with a broken-off training, --force starts anew")
+    check(config, len(capture.knobs), out, resume=resume, force=force, device=device)
+    checkpoint = _checkpoint_of(out)
     keep_freed_memory()
     digest = capture.digest()
     if resume:
@@ -382,13 +396,13 @@ def train(
             trainer.train_on_draw()
             bar.total = trainer.last_step
             bar.update(trainer.step - bar.n)
-            bar.set_postfix_str(f"loss {trainer.recent_losses[-1]:.4f}, best ESR {_decibels(trainer.best_esr)}")
+            bar.set_postfix_str(f"loss {trainer.recent_losses[-1]:.4f}, best ESR {decibels(trainer.best_esr)}")
             if trainer.validation_due:
                 better = trainer.validate()
                 line = f"step {trainer.step} of {trainer.last_step}: {_validation_line(trainer)}"
                 if trainer.fine_tuning_due:
                     trainer.start_fine_tuning()
-                    line += f"; the best in {config.quantize}: {_decibels(trainer.best_esr)}, from here on fine-tuned"
+                    line += f"; the best in {config.quantize}: {decibels(trainer.best_esr)}, from here on fine-tuned"
                     better = True
                 if better:
                     model_file.save(out, _model(trainer, capture, digest, out.stem))
@@ -399,12 +413,35 @@ def train(
                 save_checkpoint()
                 raise InputError(f"stopped at step {trainer.step}; the same command with --resume goes on from there")
     model = _model(trainer, capture, digest, out.stem)
+    if assess is not None:
+        model.training |= assess(model)
     model_file.save(out, model)
     _write_plot(out, model, capture, trainer)
     checkpoint.unlink(missing_ok=True)
-    before = f" in {config.quantize}, {_decibels(trainer.float_esr)} in float" if trainer.quantized else ""
-    report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({_decibels(trainer.best_esr)}){before}")
+    before = f" in {config.quantize}, {decibels(trainer.float_esr)} in float" if trainer.quantized else ""
+    report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({decibels(trainer.best_esr)}){before}")
     return model
+
+
+def check(config: TrainingConfig, knob_count: int, out: Path, *, resume: bool, force: bool, device: str) -> None:
+    """Raise InputError for what no training starts with, whatever the data: to know before the work, not after.
+
+    That is an unknown model or device, an `out` or its checkpoint that exists when neither `resume` nor `force` is
+    given, and a checkpoint to resume from that does not exist.
+    """
+    RecurrentNetwork.from_name(config.model, knob_count)
+    _device(device)
+    checkpoint = _checkpoint_of(out)
+    if resume and not checkpoint.exists():
+        raise InputError(f"there is no {checkpoint} to resume from")
+    if not resume and not force:
+        for path in (out, checkpoint):
+            if path.exists():
+                raise InputError(f"{path} exists; --resume goes on with a broken-off training, --force starts anew")
+
+
+def _checkpoint_of(out: Path) -> Path:
+    return out.with_name(out.name + ".checkpoint")
 
 
 def _device(name: str) -> torch.device:
@@ -418,10 +455,11 @@ def _device(name: str) -> torch.device:
 
 def _validation_line(trainer: Trainer) -> str:
     _, loss, esr = trainer.history[-1]
-    return f"loss {loss:.5f}, validation ESR {_decibels(esr)}, best {_decibels(trainer.best_esr)}"
+    return f"loss {loss:.5f}, validation ESR {decibels(esr)}, best {decibels(trainer.best_esr)}"
 
 
-def _decibels(esr: float) -> str:
+def decibels(esr: float) -> str:
+    """An ESR as reports give it, such as '-23.4 dB'; '-' for what has no level."""
     return f"{10 * math.log10(esr):.1f} dB" if 0 < esr < math.inf else "-"
 
 
@@ -485,8 +523,6 @@ def _write_checkpoint(path: Path, digest: str, config: TrainingConfig, trainer: 
 
 
 def _read_checkpoint(path: Path, digest: str, config: TrainingConfig) -> dict[str, Any]:
-    if not path.exists():
-        raise InputError(f"there is no {path} to resume from")
     record = model_file.load_plain(path.read_bytes(), path, "a checkpoint")
     if not isinstance(record, dict) or set(record) != {"format", "data_sha256", "config", "steps", "state"}:
         raise InputError(f"{path}: not a checkpoint of ours; --force starts anew")
@@ -519,6 +555,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
             "seconds_of_audio": capture.seconds,
             "data_sha256": digest,
             "config": asdict(trainer.config),
+            **capture.origin,
             "versions": {"torch": str(torch.__version__), "python": sys.version.split()[0]},
         },
     )
