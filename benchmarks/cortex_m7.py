@@ -39,6 +39,7 @@ from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Work, budget, largest
 from export.cortex_m7 import estimate
 from export.daisy import signal_to_noise_db
 from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
+from export.resampling import Resampling
 from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.instruction_trace import TracedPedal
 from hardware.protocol import Engine
@@ -72,6 +73,8 @@ ENGINE_FUNCTIONS = {
     Engine.FIXED: "oddity::FixedEngine::Process",
     Engine.RTNEURAL: "oddity::RtneuralEngine::Process",
 }
+RESAMPLING_FUNCTIONS = ("oddity::Resampler::ToOwn", "oddity::Resampler::FromOwn")
+RATES_HZ = (22_050, 32_000, 44_100, 88_200, 96_000)
 SPAN_FRAMES = 16
 WARM_UP_FRAMES = 480
 PLAYED_FRAMES = 4800
@@ -165,10 +168,10 @@ def cases(audio: np.ndarray) -> list[Case]:
             found.append(fine_tuned_case(audio))
     for path in sorted(OTHERS.iterdir()) if OTHERS.is_dir() else []:
         try:
-            model = replace(foreign.read(path), sample_rate_hz=daisy.SAMPLE_RATE_HZ)
+            model = replace(foreign.read(path), sample_rate_hz=daisy.SAMPLE_RATE_HZ)  # the network alone
+            quantized = daisy.prepare(model, weights="int16").quantized
         except InputError:
             continue  # a WaveNet, or one that is wrong on purpose
-        quantized = daisy.prepare(model, weights="int16").quantized
         found.append(Case(path.stem[:21], LABELS[quantized.precision], model, quantized, {}))
     return found
 
@@ -247,6 +250,32 @@ def fit(pedal: TracedPedal, unit: str, precision: str, audio: np.ndarray) -> tup
     return coefficients, bool((np.abs(stated / (terms @ coefficients) - 1) < 0.05).all())
 
 
+def resampling_cycles(pedal: TracedPedal, audio: np.ndarray) -> dict[int, float]:
+    """Cycles a frame of the conversion around a model, by the model's rate, over 80 frames."""
+    cycles = {}
+    for own_hz in RATES_HZ:
+        model = replace(as_model(RecurrentNetwork("gru", 1)), sample_rate_hz=own_hz)
+        upload(pedal, quantize(model, audio[:WARM_UP_FRAMES]), audio)
+        pedal.select(0, Engine.FIXED)
+        pedal.reset()
+        spans = fixed_point.to_q31(audio[: 5 * SPAN_FRAMES]).reshape(5, SPAN_FRAMES) >> 8
+        counts = [estimate(pedal.trace(function, span)) for span in spans for function in RESAMPLING_FUNCTIONS]
+        cycles[own_hz] = sum(counts) / spans.size
+    return cycles
+
+
+def resampling_agrees(cycles: dict[int, float]) -> bool:
+    """Whether export/budget.py says no less and at most a tenth more than was found."""
+    without = budget("gru", 1).cycles_per_sample
+    stated = {
+        own_hz: budget("gru", 1, resampling=Resampling(own_hz)).cycles_per_sample - without * own_hz / SAMPLE_RATE_HZ
+        for own_hz in cycles
+    }
+    for own_hz, found in cycles.items():
+        print(f"resampling for {own_hz} Hz: {found:.0f} cycles a frame, export/budget.py says {stated[own_hz]:.0f}")
+    return all(found - 1 <= stated[own_hz] <= 1.1 * found + 1 for own_hz, found in cycles.items())
+
+
 def print_ratios(rows: list[dict]) -> None:
     """Of each LSTM, the cycles of RTNeural's fastest row by those of the fixed engine."""
     if not RTNEURAL.is_file():
@@ -267,7 +296,7 @@ def main() -> None:
     audio = audio[int(np.argmax(np.abs(audio) > 0.05)) :]  # from the first note on
     measured = cases(audio)
     print(HEAD)
-    rows, fits = [], {}
+    rows, fits, resampling = [], {}, {}
     for image, rtneural_label in RTNEURAL_ROWS.items() if RTNEURAL.is_file() else [(FIRST_IMAGE, "")]:
         with TracedPedal(build(image)) as pedal:
             for case in measured:
@@ -281,6 +310,7 @@ def main() -> None:
             if image == FIRST_IMAGE:
                 kinds = itertools.product(("lstm", "gru"), PRECISIONS)
                 fits = {(unit, precision): fit(pedal, unit, precision, audio) for unit, precision in kinds}
+                resampling = resampling_cycles(pedal, audio)
     order = list(dict.fromkeys(case.name for case in measured))
     rows.sort(key=lambda row: order.index(row["model"]))
     OUT.mkdir(parents=True, exist_ok=True)
@@ -301,7 +331,7 @@ def main() -> None:
     print("for export/budget.py: cycles by row pair, unit and layer")
     for (unit, precision), (coefficients, _) in fits.items():
         print(f'    ("{unit}", "{precision}"): ({", ".join(f"{value:.2f}" for value in coefficients)}),')
-    if not all(agrees for _, agrees in fits.values()):
+    if not resampling_agrees(resampling) or not all(agrees for _, agrees in fits.values()):
         sys.exit("export/budget.py has other numbers: put these in")
 
 

@@ -17,7 +17,10 @@ FOREIGN_SUFFIXES = (".json", ".aidax", ".nam")
 @click.argument("sources", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the model.pt files.")
 @click.option(
-    "--rate", "rate_hz", type=click.IntRange(8000, 384000), help="Hz, for files that do not say.  [default: see README]"
+    "--rate",
+    "rate_hz",
+    type=click.IntRange(8000, 384000),
+    help="Hz, for files that do not say.  [default: NAM and AIDA-X 48000, others 44100]",
 )
 @click.option("--force", is_flag=True, help="Overwrite models that are there.")
 def import_command(sources: tuple[Path, ...], out: Path, rate_hz: int | None, force: bool) -> None:
