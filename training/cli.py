@@ -19,7 +19,7 @@ def _training_options(command: Callable) -> Callable:
             "--model",
             default="lstm-20",
             show_default=True,
-            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24.",
+            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps.",
         ),
         click.option("--out", type=_FILE, required=True, help="Where the model goes, such as amp.pt."),
         click.option("--steps", type=click.IntRange(min=1), help="Updates of the weights.  [default: 12000]"),

@@ -99,7 +99,7 @@ def parse(contents: bytes, file_name: str, default_rate_hz: int | None = None) -
         training["self_test_largest_error"] = self_test_error
     return Model(
         name=name if isinstance(name, str) and name.isprintable() else Path(file_name).stem,
-        architecture=_architecture(network),
+        architecture=network.architecture,
         config=network.config,
         network=network.eval(),
         sample_rate_hz=_sample_rate_hz(record, default_rate_hz or customary_hz),
@@ -108,12 +108,6 @@ def parse(contents: bytes, file_name: str, default_rate_hz: int | None = None) -
         training=training,
         start=start,
     )
-
-
-def _architecture(network: Network) -> str:
-    if isinstance(network, RecurrentNetwork):
-        return network.unit
-    return "wavenet" if isinstance(network, WaveNet) else "linear"
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, str | float]:

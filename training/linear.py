@@ -23,6 +23,7 @@ class Linear(torch.nn.Module):
     Raises InputError, one line, for any other config.
     """
 
+    architecture = "linear"
     knob_count = 0
 
     def __init__(self, config: dict[str, Any]) -> None:

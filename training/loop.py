@@ -22,10 +22,10 @@ from training.capture import SAMPLE_RATE_HZ, Capture, Pair
 from training.errors import InputError
 from training.files import written_aside
 from training.memory import keep_freed_memory
-from training.model_file import Model
+from training.model_file import Model, TrainableNetwork
 from training.plot import write_training_plot
 from training.quantization import int8_weights, straight_through
-from training.recurrent import RecurrentNetwork, State, detached
+from training.recurrent import RecurrentNetwork
 
 CHECKPOINT_FORMAT = 2
 VALIDATIONS = 40
@@ -38,7 +38,7 @@ SPEED_MEASUREMENT_S = 4.0
 class TrainingConfig:
     """All that decides, with the data, what comes out of a training; the defaults are the recipe of `Trainer`.
 
-    model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers.
+    model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers, or 'eq-BxL' of B blocks with L taps.
     steps: updates of the weights, rounded up to whole draws.
     minutes: if given, `steps` follows from the speed measured at the start.
     stft_weight: of the multi-resolution STFT loss, 0 for none.
@@ -150,7 +150,7 @@ def side_by_side(parts: Sequence[Streams]) -> Streams:
     )
 
 
-def play(network: RecurrentNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
+def play(network: TrainableNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
     """Play whole streams from a zero state without gradients, a chunk at a time. Returns [streams, frames]."""
     outputs, state = [], None
     with torch.no_grad():
@@ -162,6 +162,11 @@ def play(network: RecurrentNetwork, streams: Streams, chunk_frames: int = 8192) 
 
 Validation = tuple[int, float, float]
 """The step, the mean training loss since the last validation, and the ESR."""
+
+
+def detached(state: Any) -> Any:
+    """The same state as a constant: where truncated back-propagation stops."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
 
 class Trainer:
@@ -180,7 +185,7 @@ class Trainer:
         self.config = config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network = RecurrentNetwork.from_name(config.model, len(capture.knobs)).to(device)
+            self.network = model_file.network_named(config.model, len(capture.knobs)).to(device)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = self._new_optimizer()
         self.loss = losses.Loss(config.stft_weight)
@@ -292,9 +297,9 @@ class Trainer:
         to_come = self.config.fine_tuning.steps if self.config.fine_tuning and not self.quantized else 0
         return self.phase_start + self.phase.steps + to_come
 
-    def best_network(self) -> RecurrentNetwork:
+    def best_network(self) -> TrainableNetwork:
         """The network of the best validation so far, on the CPU."""
-        network = RecurrentNetwork.from_name(self.config.model, self.network.knob_count)
+        network = model_file.network_named(self.config.model, self.network.knob_count)
         network.load_state_dict(self.best_weights)
         return network.eval()
 
@@ -329,15 +334,17 @@ class Trainer:
     def _new_optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.network.parameters(), betas=(0.9, self.config.adam_beta2))
 
-    def _forward(self, audio: torch.Tensor, knobs: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+    def _forward(self, audio: torch.Tensor, knobs: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         if not self.quantized:
             return self.network(audio, knobs, state)
+        assert isinstance(self.network, RecurrentNetwork)
         return torch.func.functional_call(self.network, straight_through(self.network), (audio, knobs, state))
 
-    def _played_network(self) -> RecurrentNetwork:
+    def _played_network(self) -> TrainableNetwork:
         """The network as the pedal will play it."""
         if not self.quantized:
             return self.network
+        assert isinstance(self.network, RecurrentNetwork)
         network = copy.deepcopy(self.network)
         network.load_state_dict(int8_weights(self.network))
         return network
@@ -429,7 +436,9 @@ def check(config: TrainingConfig, knob_count: int, out: Path, *, resume: bool, f
     That is an unknown model or device, an `out` or its checkpoint that exists when neither `resume` nor `force` is
     given, and a checkpoint to resume from that does not exist.
     """
-    RecurrentNetwork.from_name(config.model, knob_count)
+    network = model_file.network_named(config.model, knob_count)
+    if config.quantize and not isinstance(network, RecurrentNetwork):
+        raise InputError(f"{config.quantize} weights are for lstm and gru models, not for {network.name}")
     _device(device)
     checkpoint = _checkpoint_of(out)
     if resume and not checkpoint.exists():
@@ -542,7 +551,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
     float_esr = {"float_validation_esr": trainer.float_esr} if trainer.quantized else {}
     return Model(
         name=name,
-        architecture=network.unit,
+        architecture=network.architecture,
         config=network.config,
         network=network,
         sample_rate_hz=SAMPLE_RATE_HZ,
@@ -564,7 +573,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
     pair = capture.pairs[0]
     streams = validation_streams(pair, torch.device("cpu"))
-    output = play(model.recurrent, streams)[:, VALIDATION_RUN_IN_FRAMES:]
+    output = play(trainer.best_network(), streams)[:, VALIDATION_RUN_IN_FRAMES:]
     title = f"{model.name} ({trainer.config.model}, {pair.name})"
     target = streams.target.flatten().numpy()
     picture = out.with_name(out.name + ".png")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from training.audio import resampled
+from training.eq_block import EqNetwork
 from training.errors import InputError
 from training.files import written_aside
 from training.linear import Linear
@@ -27,7 +28,8 @@ REST_CHUNK_FRAMES = 2400
 REST_MOVEMENT = 1e-7
 """Of a state at rest in a chunk of silence."""
 
-Network = RecurrentNetwork | WaveNet | Linear
+TrainableNetwork = RecurrentNetwork | EqNetwork
+Network = TrainableNetwork | WaveNet | Linear
 """All take audio [batch, frames], knobs and a state, None for the first, and give the output and the next state."""
 
 
@@ -60,7 +62,7 @@ class Model:
     """A trained network and all that is needed to play it.
 
     name: what the pedal shows.
-    architecture, config: what builds the network anew: 'lstm', 'gru', 'wavenet' or 'linear', and its `config`.
+    architecture, config: what builds the network anew: 'lstm', 'gru', 'eq', 'wavenet' or 'linear', and its `config`.
     sample_rate_hz: the rate at which the network was trained; it plays right at no other.
     knobs: in the order of the network's input columns after the audio.
     levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
@@ -256,12 +258,25 @@ def network_from(architecture: str, config: dict[str, Any]) -> Network:
         return WaveNet(config)
     if architecture == "linear":
         return Linear(config)
+    if architecture == "eq":
+        if set(config) != {"blocks", "taps"}:
+            raise InputError("its config should hold blocks, taps")
+        return EqNetwork(typed(config, "blocks", int), typed(config, "taps", int))
     if architecture not in UNITS:
         raise InputError(f"unknown architecture {architecture[:40]!r}")
     types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": float}
     if set(config) != set(types):
         raise InputError(f"its config should hold {', '.join(types)}")
     return RecurrentNetwork(architecture, **{key: typed(config, key, kind) for key, kind in types.items()})
+
+
+def network_named(name: str, knob_count: int = 0) -> TrainableNetwork:
+    """A new network to train. Raises InputError for a name that none has, and for knobs where it takes none."""
+    if not name.startswith("eq"):
+        return RecurrentNetwork.from_name(name, knob_count)
+    if knob_count:
+        raise InputError(f"{name} has no knobs, and there are {knob_count}")
+    return EqNetwork.from_name(name)
 
 
 def _start_from(parts: object, network: Network) -> State | None:

@@ -74,9 +74,14 @@ class RecurrentNetwork(torch.nn.Module):
         if match is None:
             raise InputError(
                 f"unknown model {name!r}; there are lstm-N and gru-N, N from 1 to {MAXIMUM_UNITS}, and lstm-LxN and "
-                "gru-LxN of L layers"
+                "gru-LxN of L layers; eq-BxL of B blocks with L taps"
             )
         return cls(match[1], int(match[3]), knob_count, layers=int(match[2] or 1))
+
+    @property
+    def architecture(self) -> str:
+        """The unit: what model files call the network."""
+        return self.unit
 
     @property
     def name(self) -> str:
@@ -113,10 +118,3 @@ class RecurrentNetwork(torch.nn.Module):
         hidden, state = self.recurrent(columns, state)
         output = self.head(hidden)[..., 0]
         return output + self.residual * audio if self.residual else output, state
-
-
-def detached(state: State) -> State:
-    """The same state as a constant: where truncated back-propagation stops."""
-    if isinstance(state, tuple):
-        return state[0].detach(), state[1].detach()
-    return state.detach()

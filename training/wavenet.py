@@ -78,6 +78,7 @@ class WaveNet(torch.nn.Module):
     condition_dsp, slimmable layers, more than one input or output, unknown options.
     """
 
+    architecture = "wavenet"
     knob_count = 0
     head_scale: torch.Tensor
 

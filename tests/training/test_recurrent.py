@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from training.errors import InputError
-from training.recurrent import RecurrentNetwork, detached
+from training.loop import detached
+from training.recurrent import RecurrentNetwork
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
