@@ -15,6 +15,7 @@ from hardware.protocol import CounterUnit, Engine, Parameter
 
 LARGEST_DELAY_FRAMES = 12_000
 """As much silence follows the DI, so that all of it comes back whatever the link holds."""
+SETTLING_FRAMES = SAMPLE_RATE_HZ // 10
 MINIMUM_SNR_DB = {Engine.FIXED: 60.0, Engine.RTNEURAL: 90.0}
 
 
@@ -122,7 +123,8 @@ def verify(
     resampling_db = None
     if exported.quantized.resampling is not None:
         at_own_rate = model.render_at(SAMPLE_RATE_HZ, played, values, np.float64)[: len(di)]
-        resampling_db = signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0), reference)
+        settled = slice(SETTLING_FRAMES, None)  # from the rest of its knobs' defaults to that of `values`
+        resampling_db = signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0)[settled], reference[settled])
     signals = Signals(played[: len(di)], reference, aligned, target)
 
     error = aligned - reference
