@@ -17,9 +17,11 @@ def _training_options(command: Callable) -> Callable:
     options = [
         click.option(
             "--model",
-            default="lstm-20",
-            show_default=True,
-            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps.",
+            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps.  "
+            "[default: lstm-20]",
+        ),
+        click.option(
+            "--from", "start_path", type=_FILE, help="Instead: go on from this model.pt, as with pedal import."
         ),
         click.option("--out", type=_FILE, required=True, help="Where the model goes, such as amp.pt."),
         click.option("--steps", type=click.IntRange(min=1), help="Updates of the weights.  [default: 12000]"),
@@ -69,6 +71,8 @@ def _training_options(command: Callable) -> Callable:
 
 
 def _arguments(
+    model: str | None,
+    start_path: Path | None,
     out: Path,
     steps: int | None,
     minutes: float | None,
@@ -86,15 +90,25 @@ def _arguments(
         raise InputError("give either --steps or --minutes")
     if resume and force:
         raise InputError("give either --resume or --force")
+    if model is not None and start_path is not None:
+        raise InputError("give either --model or --from")
     import torch
 
+    from training import model_file
     from training.loop import TrainingConfig
 
     torch.set_num_threads(threads)
+    start = None
+    if start_path is not None:
+        start = model_file.load(start_path).trainable
+        model = start.name
+    if model is not None:
+        recipe["model"] = model
     if steps is not None:
         recipe["steps"] = steps
     config = TrainingConfig(minutes=minutes, **recipe)
-    return {"config": config, "out": out, "resume": resume, "force": force, "device": device, "report": click.echo}
+    flags = {"resume": resume, "force": force}
+    return {"config": config, "out": out, "device": device, "report": click.echo, "start": start, **flags}
 
 
 @click.command()

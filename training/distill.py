@@ -20,7 +20,7 @@ from training.capture import SAMPLE_RATE_HZ, Capture, Pair
 from training.capture_simulation import DI_VOLTS_PER_FULL_SCALE
 from training.errors import InputError
 from training.loop import TrainingConfig, decibels
-from training.model_file import Knob, Model
+from training.model_file import Knob, Model, TrainableNetwork
 
 LEVELS_DB = (0.0, 6.0, -6.0, -12.0)
 """At which the teacher hears the guitar, the first being as recorded: players have hotter pickups and a volume knob.
@@ -105,6 +105,7 @@ def distill(
     force: bool = False,
     device: str = "cpu",
     report: Callable[[str], None] = print,
+    start: TrainableNetwork | None = None,
 ) -> Model:
     """Train a student of `teacher` on the dry guitar in `di_paths`, and on a synthetic one where that is short.
 
@@ -126,7 +127,9 @@ def distill(
         heard.extend(compare(teacher, student, guitar, taught.origin["distilled"]["delay_removed_samples"]))
         return {"distilled": {**taught.origin["distilled"], "heard": [vars(row) for row in heard]}}
 
-    student = loop.train(taught, config, out, resume=resume, force=force, device=device, report=report, assess=assess)
+    student = loop.train(
+        taught, config, out, resume=resume, force=force, device=device, report=report, start=start, assess=assess
+    )
     report("Against the teacher, its knobs at their defaults, on guitar that was not in the training:")
     for row in heard:
         report(f"  {row.guitar:<30} peak {row.peak_dbfs:6.1f} dBFS   ESR {row.esr:.5f} ({decibels(row.esr)})")

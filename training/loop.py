@@ -1,6 +1,7 @@
 """The training loop: truncated back-propagation, validation, checkpoints, resume."""
 
 import copy
+import hashlib
 import math
 import signal
 import sys
@@ -45,7 +46,9 @@ class TrainingConfig:
     patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
     that falls over the whole schedule most of the gain comes at its end.
     quantize: 'int8' to go on for `fine_tuning_share` of `steps` with rounded weights; see `Trainer`.
-    fine_tuning_learning_rate: the peak of its schedule; 0.002 to 0.005 differ little.
+    fine_tuning_learning_rate: the peak of its schedule, and of a training that starts from a model; 0.002 to 0.005
+    differ little.
+    start_sha256: of the weights that training starts from; None for random ones. `train` sets it.
     """
 
     model: str = "lstm-20"
@@ -65,6 +68,7 @@ class TrainingConfig:
     quantize: Literal["int8"] | None = None
     fine_tuning_share: float = 1 / 3
     fine_tuning_learning_rate: float = 0.0025
+    start_sha256: str | None = None
 
     @property
     def fine_tuning(self) -> "TrainingConfig | None":
@@ -181,11 +185,14 @@ class Trainer:
     move the unrounded ones. From then on all that is measured and kept is rounded.
     """
 
-    def __init__(self, capture: Capture, config: TrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self, capture: Capture, config: TrainingConfig, device: torch.device, start: TrainableNetwork | None = None
+    ) -> None:
         self.config = config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network = model_file.network_named(config.model, len(capture.knobs)).to(device)
+            new = model_file.network_named(config.model, len(capture.knobs)) if start is None else copy.deepcopy(start)
+        self.network = new.to(device).train()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = self._new_optimizer()
         self.loss = losses.Loss(config.stft_weight)
@@ -299,7 +306,7 @@ class Trainer:
 
     def best_network(self) -> TrainableNetwork:
         """The network of the best validation so far, on the CPU."""
-        network = model_file.network_named(self.config.model, self.network.knob_count)
+        network = copy.deepcopy(self.network).cpu()
         network.load_state_dict(self.best_weights)
         return network.eval()
 
@@ -363,6 +370,7 @@ def train(
     force: bool = False,
     device: str = "cpu",
     report: Callable[[str], None] = print,
+    start: TrainableNetwork | None = None,
     assess: Callable[[Model], dict[str, Any]] | None = None,
 ) -> Model:
     """Train on `capture`, write the best model to `out` and a picture to `<out>.png`, and return the model.
@@ -371,6 +379,7 @@ def train(
     run (to the bit on the CPU); it is deleted at the end. `out` is written whenever validation improves.
 
     report: takes lines for people.
+    start: the network to go on from, with a lower learning rate; None for a new one.
     assess: what else to find out about the finished model, for its `training`.
 
     Raises InputError where `check` does, when what there is to resume was another training (data or config differ),
@@ -378,19 +387,23 @@ def train(
     """
     out = Path(out)
     check(config, len(capture.knobs), out, resume=resume, force=force, device=device)
+    if start is not None:
+        if start.knob_count != len(capture.knobs):
+            raise InputError(f"the model to start from has {start.knob_count} knobs, the capture {len(capture.knobs)}")
+        config = replace(config, learning_rate=config.fine_tuning_learning_rate, start_sha256=_sha256(start))
     checkpoint = _checkpoint_of(out)
     keep_freed_memory()
     digest = capture.digest()
     if resume:
         stored = _read_checkpoint(checkpoint, digest, config)
-        trainer = Trainer(capture, replace(config, steps=stored["steps"]), _device(device))
+        trainer = Trainer(capture, replace(config, steps=stored["steps"]), _device(device), start)
         trainer.set_state(stored["state"])
         report(f"resuming at step {trainer.step} of {trainer.last_step}")
     else:
         steps = config.steps
         if config.minutes is not None:
             steps = affordable_steps(capture, config, 60 * config.minutes, device)
-        trainer = Trainer(capture, replace(config, steps=steps), _device(device))
+        trainer = Trainer(capture, replace(config, steps=steps), _device(device), start)
         if config.minutes is not None:
             report(f"{config.minutes:g} minutes are about {trainer.last_step} steps here")
 
@@ -447,6 +460,13 @@ def check(config: TrainingConfig, knob_count: int, out: Path, *, resume: bool, f
         for path in (out, checkpoint):
             if path.exists():
                 raise InputError(f"{path} exists; --resume goes on with a broken-off training, --force starts anew")
+
+
+def _sha256(network: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for weights in network.state_dict().values():
+        digest.update(weights.numpy(force=True).tobytes())
+    return digest.hexdigest()
 
 
 def _checkpoint_of(out: Path) -> Path:

@@ -87,6 +87,13 @@ class Model:
             raise InputError(f"{self.name}: {self.network.name} is not an LSTM or GRU")
         return self.network
 
+    @property
+    def trainable(self) -> TrainableNetwork:
+        """The network. Raises InputError when it is none that is trained here."""
+        if not isinstance(self.network, TrainableNetwork):
+            raise InputError(f"{self.name}: {self.network.name} cannot be trained here")
+        return self.network
+
     def rest(self, dtype: type[np.floating] = np.float32) -> State | None:
         """The state after a long silence with the knobs at their defaults: where every stream begins, so that nothing
         is heard of the state in which a training left off. None for networks that begin there by themselves."""

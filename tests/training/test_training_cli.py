@@ -80,6 +80,8 @@ def test_killed_and_interrupted_training_resumes_to_the_same_numbers(pair: list[
     [
         (["--model", "lstm-99"], "hidden size 99 is outside 1 to 64"),
         (["--model", "wavenet"], "unknown model 'wavenet'"),
+        (["--from", "none.pt"], "cannot read none.pt"),
+        (["--from", "none.pt", "--model", "gru-4"], "give either --model or --from"),
         (["--capture", "x.toml"], "either --input and --target, or --capture"),
         (["--steps", "8", "--minutes", "1"], "either --steps or --minutes"),
         (["--resume", "--force"], "either --resume or --force"),

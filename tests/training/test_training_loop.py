@@ -56,6 +56,22 @@ def test_training_learns_an_amp(tmp_path: Path) -> None:
     assert matplotlib.image.imread(tmp_path / "amp.pt.png").shape[:2] == (770, 1100)
 
 
+def test_training_goes_on_from_a_model(tmp_path: Path) -> None:
+    """A capture that leaves the dry signal out, as imported ones may: a few steps make it the other amp."""
+    torch.manual_seed(0)
+    before = RecurrentNetwork("lstm", 6, residual=0.0)
+    first = train(PLAIN, replace(QUICK, model="lstm-6", steps=400), tmp_path / "a.pt", report=quiet, start=before)
+    other = Capture((Pair("amp.wav", DRY, 0.8 * amp(DRY)),))
+    config = replace(QUICK, model="lstm-6", steps=48)
+    afresh = train(other, config, tmp_path / "b.pt", report=quiet)
+    tuned = train(other, config, tmp_path / "c.pt", report=quiet, start=first.trainable)
+    assert tuned.training["validation_esr"] < 0.5 * afresh.training["validation_esr"]
+    assert tuned.recurrent.residual == 0.0 and tuned.training["config"]["start_sha256"]
+    assert same(first.network.state_dict(), weights_of(tmp_path / "a.pt"))  # what it started from is as it was
+    with pytest.raises(InputError, match="to start from has 0 knobs, the capture 1"):
+        train(Capture(PLAIN.pairs, (Knob("drive"),)), config, tmp_path / "d.pt", report=quiet, start=before)
+
+
 def test_training_learns_a_knob(tmp_path: Path) -> None:
     pairs = tuple(Pair("x", DRY, (0.5 + position) * DRY, (position,)) for position in (0.0, 0.5, 1.0))
     data = Capture(pairs, (Knob("volume", 0, 10, 5),))
