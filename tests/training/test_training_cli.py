@@ -80,7 +80,6 @@ def test_killed_and_interrupted_training_resumes_to_the_same_numbers(pair: list[
     [
         (["--model", "lstm-99"], "hidden size 99 is outside 1 to 64"),
         (["--model", "wavenet"], "unknown model 'wavenet'"),
-        (["--from", "none.pt"], "cannot read none.pt"),
         (["--from", "none.pt", "--model", "gru-4"], "give either --model or --from"),
         (["--capture", "x.toml"], "either --input and --target, or --capture"),
         (["--steps", "8", "--minutes", "1"], "either --steps or --minutes"),
@@ -97,6 +96,14 @@ def test_bad_options_are_one_line_and_exit_code_2(
     result = CliRunner().invoke(train, [*pair, "--out", str(tmp_path / "x.pt"), *extra])
     assert result.exit_code == 2
     assert message in result.output.splitlines()[-1] and result.output.splitlines()[-1].startswith("Error: ")
+    assert not list(tmp_path.glob("x.pt*"))
+
+
+def test_a_model_to_go_on_from_that_is_not_there_is_refused(pair: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        train, [*pair[:4], "--out", str(tmp_path / "x.pt"), "--from", str(tmp_path / "none.pt")]
+    )
+    assert result.exit_code == 2 and "none.pt: No such file" in result.output
     assert not list(tmp_path.glob("x.pt*"))
 
 
