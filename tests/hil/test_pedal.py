@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -74,6 +75,21 @@ def test_models_of_other_rates_are_resampled_around(pedal, make_model, guitar, s
     samples = samples_of(guitar)
     for block_frames in (1, 48, 256):
         assert np.array_equal(play(pedal, samples, block_frames=block_frames), play_expected(quantized, samples))
+
+
+@pytest.mark.parametrize("sample_rate_hz", [44_100, 48_000])
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+def test_nothing_is_heard_of_a_model_that_was_just_loaded(pedal, make_model, guitar, unit, sample_rate_hz):
+    """It comes from the state in which its trainer left it, and is at rest before the first frame."""
+    model = replace(make_model(unit, 8), sample_rate_hz=sample_rate_hz)
+    start = torch.full((1, 1, 8), 0.7)
+    model.start = (start, 2 * start) if unit == "lstm" else start
+    quantized = requantized(quantize(model, guitar), model, precision="fine")
+    pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
+    silence = play(pedal, np.zeros(2000, np.int32)) * 2.0**-23
+    assert np.ptp(silence) < 1e-5 and abs(silence[0]) > 1e-4
+    moving = model.network(torch.zeros(1, 500), None, model.start)[0]
+    assert (moving.max() - moving.min()) > 0.01
 
 
 def edge_model(make_model, unit, hidden_size, layers, precision, weight_bits, seed, edges, sample_rate_hz=48_000):
