@@ -57,6 +57,7 @@ def a_report():
         delay_frames=0,
         esr_pedal_vs_model=1e-7,
         snr_pedal_vs_model_db=70.0,
+        snr_resampling_db=71.5,
         largest_error_dbfs=-80.0,
         largest_error_at_s=0.05,
         esr_model_vs_target=None,
