@@ -28,6 +28,7 @@ IDLE_DBFS = -90.0
 """A higher precision is taken where the lower stays below ENOUGH_DB of SNR and the higher gains GAIN_DB, or where the
 lower's rounding keeps an idle model busy above IDLE_DBFS (a limit cycle) and the float model is silent."""
 SETTLING_SECONDS, IDLE_SECONDS, PROBE_SECONDS = 0.75, 0.1, 0.1
+RESAMPLED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def reference(
 
 
 def _resampling_db(model: Model, resampling: Resampling, guitar: np.ndarray) -> float:
-    samples = fixed_point.to_q31(guitar)
+    samples = fixed_point.to_q31(guitar[: round(RESAMPLED_SECONDS * SAMPLE_RATE_HZ)])
     at_own_rate = model.render_at(SAMPLE_RATE_HZ, fixed_point.from_q31(samples), dtype=np.float64)
     return signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0), reference(model, resampling, samples))
 
