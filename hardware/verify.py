@@ -188,7 +188,6 @@ def table(report: Report) -> str:
         ("pedal", f"{report.board}, firmware {report.firmware_version}, {report.engine} engine"),
         ("frames", f"{report.frames:,} ({report.frames / SAMPLE_RATE_HZ:.1f} s), delay {report.delay_frames}"),
         ("pedal against model", f"SNR {report.snr_pedal_vs_model_db:.1f} dB, ESR {report.esr_pedal_vs_model:.2e}"),
-        ("resampling", optional(report.snr_resampling_db, "SNR {:.1f} dB against the model at its own rate")),
         ("largest error", f"{report.largest_error_dbfs:.1f} dBFS at {report.largest_error_at_s:.3f} s"),
         ("model against amp", optional(report.esr_model_vs_target, "ESR {:.5f}")),
         ("pedal against amp", optional(report.esr_pedal_vs_target, "ESR {:.5f}")),
@@ -196,6 +195,8 @@ def table(report: Report) -> str:
         (f"worst block, {report.counter_unit}", f"{report.worst_per_sample:,} a sample{of_budget}"),
         ("overruns, faults", f"{report.overruns}, {report.faults}"),
     ]
+    if report.snr_resampling_db is not None:
+        rows.insert(4, ("resampling", f"SNR {report.snr_resampling_db:.1f} dB against the model at its own rate"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     for name, check in report.limits.items():
