@@ -101,10 +101,9 @@ def of_model(model: Model) -> Budget:
     if not isinstance(network, RecurrentNetwork):
         # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
         cycles = (network.multiplies_per_sample + 1) // 2
-        verdict = f", {cycles / usable:.1f} times what is usable" if cycles > usable else f" of {usable:,.0f}"
         raise InputError(
-            f"the pedal has engines for LSTMs and GRUs, none for {network.name}, whose "
-            f"{network.multiplies_per_sample:,} multiplications a sample alone take {cycles:,} cycles{verdict}"
+            f"the pedal plays LSTMs and GRUs and has no engine for {network.name}, which would take more than "
+            f"{cycles:,} of {usable:,.0f} cycles a sample"
         )
     resampling = needed(model.sample_rate_hz)
     cost = budget(network.unit, network.hidden_size, network.layers, resampling=resampling)

@@ -20,7 +20,7 @@ FOREIGN_SUFFIXES = (".json", ".aidax", ".nam")
     "--rate",
     "rate_hz",
     type=click.IntRange(8000, 384000),
-    help="Hz, for files that do not say.  [default: NAM and AIDA-X 48000, others 44100]",
+    help="Hz, only for files that do not say theirs.  [default: NAM and AIDA-X 48000, others 44100]",
 )
 @click.option("--force", is_flag=True, help="Overwrite models that are there.")
 def import_command(sources: tuple[Path, ...], out: Path, rate_hz: int | None, force: bool) -> None:
@@ -32,10 +32,15 @@ def import_command(sources: tuple[Path, ...], out: Path, rate_hz: int | None, fo
     files = _found(sources)
     stems = Counter(file.stem for file in files)
     refused = 0
+    made: set[Path] = set()
     for file in files:
         name = file.stem if stems[file.stem] == 1 else f"{file.stem}-{file.suffix[1:]}"
+        destination = out / f"{name}.pt"
         try:
-            click.echo(_imported(file, out / f"{name}.pt", rate_hz, force))
+            if destination in made:
+                raise InputError(f"{file}: {destination} was made of another file just now; import it on its own")
+            click.echo(_imported(file, destination, rate_hz, force))
+            made.add(destination)
         except InputError as error:
             refused += 1
             click.echo(f"Error: {error.message}", err=True)
@@ -68,10 +73,12 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
         raise InputError(f"{file}: {destination} exists; --force overwrites it")
     model = foreign.read(file, rate_hz)
     model_file.save(destination, model)
-    rate = f"{model.sample_rate_hz:,} Hz"
+    metadata = model.training["metadata"]
+    author = metadata.get("modeled_by") or metadata.get("author") or "an author that is not named"
     lines = [
         f"{destination}: {model.name}",
-        f"  {model.network.name}, {rate}, {model.training['format']}; licence {model.training['licence']}",
+        f"  {model.network.name}, {model.sample_rate_hz:,} Hz, {model.training['format']}",
+        f"  by {author}; licence {model.training['licence']}",
     ]
     if model.knobs:
         lines.append(f"  knobs: {', '.join(knob.name for knob in model.knobs)}")
@@ -83,10 +90,9 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
         around = "" if resampling is None else f", resampled around the model to {PEDAL_RATE_HZ:,} Hz"
         lines.append(f"  on the pedal: {cost.share:.0%} of the processor{around}")
     except InputError as refusal:
-        lines.append(f"  {refusal.message}")
-        lines.append(
-            f"  a model that fits can learn from it: pedal distill {shlex.quote(str(destination))} --model lstm-20"
-        )
+        small = destination.with_name(f"{destination.stem}-small.pt")
+        line = shlex.join(["pedal", "distill", str(destination), "--model", "lstm-20", "--out", str(small)])
+        lines += [f"  {refusal.message}", f"  one that fits can learn from it: {line}"]
     return "\n".join(lines)
 
 

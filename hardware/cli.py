@@ -96,6 +96,8 @@ def run(
 
     samples = audio.read(source).at_rate(SAMPLE_RATE_HZ).samples
     audio.require_writable(destination)
+    if destination.exists() and destination.samefile(source):
+        raise InputError(f"{destination}: is the guitar itself; give the output another name")
     if model is None and place != "usb":
         model = _newest_blob()
     blob = _blob(model, engine) if model else None

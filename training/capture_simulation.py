@@ -62,8 +62,12 @@ def simulate_capture(
 @click.option("--seconds", type=float, default=60.0, show_default=True, help="How long the take is, up to 600.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed, the same take.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="The folder for both files.")
-def simulate(circuit_name: str, knobs: tuple[str, ...], seconds: float, seed: int, folder: Path) -> None:
+@click.option("--force", is_flag=True, help="Overwrite files that are there.")
+def simulate(circuit_name: str, knobs: tuple[str, ...], seconds: float, seed: int, folder: Path, force: bool) -> None:
     """Make a capture without an amp: a synthetic guitar through a simulated circuit."""
+    for path in (folder / "di.wav", folder / "amp.wav"):
+        if path.exists() and not force:
+            raise InputError(f"{path} exists; --force overwrites it")
     paths = simulate_capture(folder, circuit_name, _parse_knobs(knobs), seconds, seed)
     for path in paths:
         peak = abs(audio.read(path).samples).max()

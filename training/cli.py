@@ -152,6 +152,9 @@ def distill_command(teacher_path: Path, di_paths: tuple[Path, ...], **training_o
     Nothing has to be recorded: the teacher plays --di, at several levels and with its knobs in many places, and the
     new model, which has the same knobs, learns to sound like it.
     """
+    out = training_options["out"]
+    if out.exists() and teacher_path.exists() and out.samefile(teacher_path):
+        raise InputError(f"{out}: is the teacher; give the new model another name")
     arguments = _arguments(**training_options)
     from training import distill
 

@@ -65,6 +65,8 @@ def read(path: Path, default_rate_hz: int | None = None) -> Model:
 
 def parse(contents: bytes, file_name: str, default_rate_hz: int | None = None) -> Model:
     """As `read`, of a file's contents."""
+    if contents[:2] == b"PK":
+        raise InputError("a model of ours, or a zip file: nothing to import")
     try:
         record = json.loads(contents)
     except (ValueError, RecursionError) as error:

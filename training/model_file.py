@@ -205,6 +205,8 @@ def load(path: Path) -> Model:
         contents = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if contents.lstrip()[:1] == b"{":
+        raise InputError(f"{path}: not a model of ours; of a capture by others, pedal import makes one")
     return _parse(contents, path)
 
 

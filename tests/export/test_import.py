@@ -35,7 +35,7 @@ def test_a_folder_is_imported_whatever_its_files_are(theirs, tmp_path, run_pedal
         "gru-4",
         "knobs: knob 1",
         "% of the processor",
-        "none for wavenet-1x1",
+        "no engine for wavenet-1x1",
         "pedal distill",
         "3 of 3 files",
     ):
@@ -65,6 +65,14 @@ def test_nothing_is_overwritten_without_force(theirs, tmp_path, run_pedal):
     assert model_file.load(mine / "amp.pt").sample_rate_hz == 48000  # the file says so
 
 
+def test_two_files_of_one_name_do_not_replace_each_other(theirs, tmp_path, run_pedal):
+    (theirs / "more" / "amp.json").write_bytes((theirs / "more" / "amp.aidax").read_bytes())
+    command = ("import", theirs / "amp.json", theirs / "more" / "amp.json", "--out", tmp_path / "mine", "--force")
+    result = run_pedal(*command)
+    assert result.returncode == 2 and "was made of another file just now" in result.stderr
+    assert model_file.load(tmp_path / "mine" / "amp-json.pt").architecture == "lstm"
+
+
 @pytest.mark.parametrize(("file", "word"), [("none.json", "No such file"), ("empty", "in this folder")])
 def test_what_is_not_there_is_refused(file, word, tmp_path, run_pedal):
     (tmp_path / "empty").mkdir()
@@ -74,7 +82,7 @@ def test_what_is_not_there_is_refused(file, word, tmp_path, run_pedal):
 
 def test_a_wavenet_is_not_exported_and_the_way_is_named(theirs, tmp_path, run_pedal):
     run_pedal("import", theirs / "big.nam", "--out", tmp_path)
-    assert_one_line_error(run_pedal("export", tmp_path / "big.pt"), "none for wavenet-1x1", "multiplications", "cycles")
+    assert_one_line_error(run_pedal("export", tmp_path / "big.pt"), "no engine for wavenet-1x1", "cycles a sample")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.pt", "theirs"]
 
 

@@ -112,6 +112,13 @@ def test_run_plays_the_newest_blob_of_the_folder(workplace, run_pedal, guitar):
     assert signal_to_noise_db(model.render(audio.read(workplace / "di.wav").samples), out.samples) > 60
 
 
+def test_run_does_not_replace_the_guitar(workplace, run_pedal):
+    before = (workplace / "di.wav").read_bytes()
+    result = run_pedal("run", "di.wav", workplace / "di.wav", "--model", "amp.pt", "--on", "native", cwd=workplace)
+    assert_one_line_error(result, "is the guitar itself")
+    assert (workplace / "di.wav").read_bytes() == before
+
+
 def test_verify_command_writes_the_report_and_returns_zero(workplace, run_pedal):
     arguments = ("verify", "amp.pt", "--input", "di.wav", "--target", "di.wav", "--on", "native")
     audio.write(workplace / "di.wav", np.tile(audio.read(workplace / "di.wav").samples, 12), SAMPLE_RATE_HZ)

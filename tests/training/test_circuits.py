@@ -301,6 +301,9 @@ def test_simulate_command(tmp_path):
     assert "amp.wav: 1 s, peak -" in result.output
     by_hand = simulate_capture(tmp_path / "again", knobs={"drive": 0.7, "tone": 0.4}, seconds=1.0, seed=3)
     assert [Path(tmp_path, path.name).read_bytes() for path in by_hand] == [path.read_bytes() for path in by_hand]
+    again = CliRunner().invoke(simulate, arguments)  # di.wav may be somebody's own guitar
+    assert again.exit_code == 2 and "di.wav exists; --force overwrites it" in again.output
+    assert CliRunner().invoke(simulate, [*arguments, "--force"]).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,7 @@ def test_refusals_of_the_command(tmp_path: Path, di: Path, run_pedal: Callable[.
     for arguments, words in (
         (["junk.nam", "--out", "new.pt", "--di", "di.wav"], ("junk.nam", "not a model in a format that is known")),
         (["teacher.pt", "--out", "small.pt"], ("small.pt exists", "--force")),
+        (["teacher.pt", "--out", "teacher.pt", "--force"], ("teacher.pt: is the teacher",)),
     ):
         result = run_pedal("distill", *arguments, cwd=tmp_path)
         assert_one_line_error(result, *words)
