@@ -129,11 +129,14 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
         raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
     own_audio = resampled(audio, SAMPLE_RATE_HZ, model.sample_rate_hz)
     quantized = quantize(model, own_audio)
-    resampling = quantized.resampling
     choices = _choices(model, quantized, own_audio)
     chosen = _chosen(choices, weights)
     self_test = blob.make_self_test(chosen.quantized, own_audio)
-    resampling_db = None if resampling is None else _resampling_db(model, resampling, _loudest(audio, SAMPLE_RATE_HZ))
+    resampling_db = None
+    if quantized.resampling is not None:
+        guitar = _loudest(audio, SAMPLE_RATE_HZ)[: round(RESAMPLED_SECONDS * SAMPLE_RATE_HZ)]
+        samples = fixed_point.to_q31(guitar)
+        resampling_db = resampling_snr_db(model, samples, reference(model, quantized.resampling, samples))
     return Exported(model, chosen.quantized, self_test, chosen.budget, chosen.snr_db, tuple(choices), resampling_db)
 
 
@@ -161,10 +164,20 @@ def reference(
     return fixed_point.from_q31(resampling.around(lambda own: fixed_point.to_q31(play(own)), padded)[delay:])
 
 
-def _resampling_db(model: Model, resampling: Resampling, guitar: np.ndarray) -> float:
-    samples = fixed_point.to_q31(guitar[: round(RESAMPLED_SECONDS * SAMPLE_RATE_HZ)])
-    at_own_rate = model.render_at(SAMPLE_RATE_HZ, fixed_point.from_q31(samples), dtype=np.float64)
-    return signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0), reference(model, resampling, samples))
+def resampling_snr_db(
+    model: Model,
+    samples_q31: np.ndarray,
+    resampled_output: np.ndarray,
+    knobs: Sequence[float] | None = None,
+    skipped_frames: int = 0,
+) -> float:
+    """SNR of `resampled_output`, what `reference` makes of `samples_q31`, against the model at its own rate.
+
+    `skipped_frames`: at the start, in which knobs that are not at their defaults bring the model to another rest.
+    """
+    output = model.render_at(SAMPLE_RATE_HZ, fixed_point.from_q31(samples_q31), knobs, np.float64)
+    at_own_rate = np.clip(output, -1.0, 1.0)[: len(resampled_output)]
+    return signal_to_noise_db(at_own_rate[skipped_frames:], resampled_output[skipped_frames:])
 
 
 def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:

@@ -1,4 +1,4 @@
-"""Sample-rate conversion around a model whose rate is not the pedal's: what firmware/engine/resampler.h does, bit for
+"""Sample-rate conversion around a model whose rate is not the pedal's: what firmware/engine/resampler.cc does, bit for
 bit, in numpy.
 
 A windowed sinc of linear phase takes the pedal's frames to the model's rate, and the same one takes the output back.
@@ -91,10 +91,9 @@ class Resampling:
         first, frames = -(self.reach // self.own_step), len(samples_q31)
         own = np.arange(first, ((frames - 1) * self.frame_step - self.reach) // self.own_step + 1) * self.own_step
         sums = _sums(samples_q31.astype(np.int64), 0, 0, own, self.frame_step, kernel)
-        inputs = (np.clip(sums, -(1 << SUM_FRAC_BITS), (1 << SUM_FRAC_BITS) - 1) << (31 - SUM_FRAC_BITS)).astype(
-            np.int32
-        )
-        played = play(np.concatenate([np.zeros(1, np.int32), inputs])).astype(np.int64)
+        limit = 1 << SUM_FRAC_BITS
+        inputs = np.clip(sums, -limit, limit - 1) << (31 - SUM_FRAC_BITS)
+        played = play(np.concatenate([[0], inputs]).astype(np.int32)).astype(np.int64)
         centres = (np.arange(frames) - self.delay_frames) * self.frame_step
         sums = _sums(played[1:], first, int(played[0]), centres, self.own_step, kernel)
         gain = round(self.own_step / self.frame_step * 2**GAIN_FRAC_BITS)

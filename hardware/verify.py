@@ -16,6 +16,7 @@ from hardware.protocol import CounterUnit, Engine, Parameter
 LARGEST_DELAY_FRAMES = 12_000
 """As much silence follows the DI, so that all of it comes back whatever the link holds."""
 SETTLING_FRAMES = SAMPLE_RATE_HZ // 10
+"""In which a model comes from the rest of its knobs' defaults to that of where they stand."""
 MINIMUM_SNR_DB = {Engine.FIXED: 60.0, Engine.RTNEURAL: 90.0}
 
 
@@ -122,9 +123,7 @@ def verify(
     reference = reference[: len(di)]
     resampling_db = None
     if exported.quantized.resampling is not None:
-        at_own_rate = model.render_at(SAMPLE_RATE_HZ, played, values, np.float64)[: len(di)]
-        settled = slice(SETTLING_FRAMES, None)  # from the rest of its knobs' defaults to that of `values`
-        resampling_db = signal_to_noise_db(np.clip(at_own_rate, -1.0, 1.0)[settled], reference[settled])
+        resampling_db = daisy.resampling_snr_db(model, sent, reference, values, SETTLING_FRAMES)
     signals = Signals(played[: len(di)], reference, aligned, target)
 
     error = aligned - reference

@@ -30,7 +30,7 @@ bool DescriptionIsSane(const ModelDescription& description) {
   if (description.layer_count < 1 || description.layer_count > kMaxLayers) return false;
   if (description.hidden_size < 1 || description.layer_count * description.hidden_size > kMaxUnits) return false;
   if (description.knob_count > kMaxKnobs) return false;
-  if (description.flags > (kLowWeights | kInt8Weights | kFine | kFinest)) return false;
+  if ((description.flags & ~(kLowWeights | kInt8Weights | kFine | kFinest)) != 0) return false;
   if ((description.flags & kFinest) && !(description.flags & kFine)) return false;
   for (const uint8_t frac_bits : description.cell_frac_bits) {
     if (frac_bits < 24 || frac_bits > 28) return false;

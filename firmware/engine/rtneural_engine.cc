@@ -124,25 +124,24 @@ void RtneuralEngine::Load(const ModelView& model) {
     knob_count_ ? LoadSmallest<FloatGru, 1 + kMaxKnobs>(model) : LoadSmallest<FloatGru, 1>(model);
   }
   for (int knob = 0; knob < knob_count_; ++knob) SetKnob(knob, DefaultPosition(description.knobs[knob]));
-  std::copy_n(knobs_, kMaxKnobs, default_knobs_);
-  Reset();
+  std::visit(
+      [this](auto& network) {
+        using Network = std::remove_reference_t<decltype(network)>;
+        if constexpr (!std::is_same_v<Network, std::monostate>) {
+          network.recurrent.reset();
+          const int32_t silence = 0;
+          for (int32_t sample = 0, ignored; sample < kRunInSamples; ++sample) Process(&silence, &ignored, 1);
+          at_rest_.emplace<Network>(network);
+        }
+      },
+      network_);
 }
 
 void RtneuralEngine::SetKnob(int knob, int32_t position_q31) {
   if (knob >= 0 && knob < knob_count_) knobs_[knob] = std::ldexp(float(position_q31), -31);
 }
 
-void RtneuralEngine::Reset() {
-  std::visit(
-      [](auto& network) {
-        if constexpr (!std::is_same_v<decltype(network), std::monostate&>) network.recurrent.reset();
-      },
-      network_);
-  std::swap(knobs_, default_knobs_);
-  const int32_t silence = 0;
-  for (int32_t sample = 0, ignored; sample < kRunInSamples; ++sample) Process(&silence, &ignored, 1);
-  std::swap(knobs_, default_knobs_);
-}
+void RtneuralEngine::Reset() { network_ = at_rest_; }
 
 bool RtneuralEngine::Process(const int32_t* in, int32_t* out, size_t size) {
   return std::visit(

@@ -60,7 +60,7 @@ class RtneuralEngine {
   // Allocates while it loads (RTNeural takes its weights as vectors), never while it plays.
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);
-  void Reset();  // to where some silence leads, as RTNeural keeps an LSTM's cells to itself
+  void Reset();
   // False when an output is NaN or infinite. `in` and `out` are Q31.
   bool Process(const int32_t* in, int32_t* out, size_t size);
 
@@ -72,13 +72,16 @@ class RtneuralEngine {
 
   float dry_gain_ = 0.0f;
   int knob_count_ = 0;
-  float knobs_[kMaxKnobs] = {}, default_knobs_[kMaxKnobs] = {};
-  std::variant<std::monostate, FloatLstm<1, 8>, FloatLstm<1, 16>, FloatLstm<1, 20>, FloatLstm<1, 32>, FloatLstm<1, 40>,
-               FloatLstm<1, 64>, FloatLstm<5, 8>, FloatLstm<5, 16>, FloatLstm<5, 20>, FloatLstm<5, 32>,
-               FloatLstm<5, 40>, FloatLstm<5, 64>, FloatGru<1, 8>, FloatGru<1, 16>, FloatGru<1, 20>, FloatGru<1, 32>,
-               FloatGru<1, 40>, FloatGru<1, 64>, FloatGru<5, 8>, FloatGru<5, 16>, FloatGru<5, 20>, FloatGru<5, 32>,
-               FloatGru<5, 40>, FloatGru<5, 64>>
-      network_;
+  float knobs_[kMaxKnobs] = {};
+
+  using AnyNetwork =
+      std::variant<std::monostate, FloatLstm<1, 8>, FloatLstm<1, 16>, FloatLstm<1, 20>, FloatLstm<1, 32>,
+                   FloatLstm<1, 40>, FloatLstm<1, 64>, FloatLstm<5, 8>, FloatLstm<5, 16>, FloatLstm<5, 20>,
+                   FloatLstm<5, 32>, FloatLstm<5, 40>, FloatLstm<5, 64>, FloatGru<1, 8>, FloatGru<1, 16>,
+                   FloatGru<1, 20>, FloatGru<1, 32>, FloatGru<1, 40>, FloatGru<1, 64>, FloatGru<5, 8>, FloatGru<5, 16>,
+                   FloatGru<5, 20>, FloatGru<5, 32>, FloatGru<5, 40>, FloatGru<5, 64>>;
+  AnyNetwork network_;
+  AnyNetwork at_rest_;  // after some silence: RTNeural keeps an LSTM's cells to itself, so that they cannot be set
 };
 
 }  // namespace oddity

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,12 +71,20 @@ def test_self_test_takes_the_loudest_part(quantized, guitar):
     assert np.abs(samples).max() > 0.1  # nothing of the quiet part
 
 
-@pytest.mark.parametrize("weight_bits", [16, 8])
-def test_header_holds_the_same_numbers_and_compiles(make_model, guitar, quantized, self_test, tmp_path, weight_bits):
-    arrays = {"kRecurrentWeights": quantized.recurrent_weights, "kBias": quantized.bias}
+@pytest.mark.parametrize(("weight_bits", "sample_rate_hz"), [(16, 48_000), (8, 48_000), (16, 44_100)])
+def test_header_holds_the_same_numbers_and_compiles(
+    make_model, guitar, self_test, tmp_path, weight_bits, sample_rate_hz
+):
+    model = replace(make_model("lstm", 5, 1), sample_rate_hz=sample_rate_hz)
+    quantized = quantize(model, guitar)
+    arrays = {"kRecurrentWeights": quantized.recurrent_weights, "kBias": quantized.bias, "kRest": quantized.rest}
     if weight_bits == 8:
-        quantized = requantized(quantized, make_model("lstm", 5, 1), weight_bits=8)
+        quantized = requantized(quantized, model, weight_bits=8)
         arrays = {"kInt8Weights": quantized.int8_weights, "kInt8Steps": quantized.int8_steps}
+    resampling = " == nullptr"
+    if sample_rate_hz == 44_100:
+        arrays["kResampling"] = quantized.resampling.kernel
+        resampling = f"[1] == {quantized.resampling.kernel[1]}"
     text = header.text(quantized, self_test, "pedal export lstm-5.pt")
     assert "Made by `pedal export lstm-5.pt`" in text
     for name, array in arrays.items():
@@ -87,6 +96,7 @@ def test_header_holds_the_same_numbers_and_compiles(make_model, guitar, quantize
     path.write_text(
         '#include "model.h"\nusing oddity::models::lstm_5::kModel;\n'
         "static_assert(kModel.description->hidden_size == 5 && kModel.description->cell_frac_bits[0] > 23);\n"
+        f"static_assert(kModel.resampling{resampling});\n"
         f"static_assert(kModel.{'int8' if weight_bits == 8 else 'recurrent'}_weights[3] == {first_weights[3]});\n"
     )
     include = activation_tables.HEADER.parent.parent

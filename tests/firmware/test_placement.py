@@ -29,6 +29,7 @@ def symbols() -> dict[str, tuple[int, int]]:
 def test_code_of_every_sample_lies_in_itcm(symbols):
     names = ["DotQ15Rows4", "DotQ15Rows3", "LstmGatesQ15Cell26", "LstmFineGatesQ15Cell24", "GruStackedFineGatesQ15"]
     names += ["oddity::FixedEngine::Process", "oddity::DotQ30", "oddity::UpdateLowStates"]
+    names += ["oddity::Resampler::ToOwn", "oddity::Resampler::FromOwn"]
     for name in names:
         assert symbols[name][0] in ITCM, name
     # Process may have these in it

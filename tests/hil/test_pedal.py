@@ -327,6 +327,7 @@ def damaged(good: bytes) -> dict[str, tuple[bytes, str]]:
         "hidden size of another model": (sealed(good[:hidden_size] + b"\x09" + good[hidden_size + 1 :]), "shapes"),
         "hidden size out of range": (sealed(good[:hidden_size] + b"\x41" + good[hidden_size + 1 :]), "description"),
         "too many layers": (sealed(good[: hidden_size + 1] + b"\x09" + good[hidden_size + 2 :]), "description"),
+        "a flag of yesterday": (sealed(good[:flags] + b"\x01" + good[flags + 1 :]), "description"),
         "a flag of tomorrow": (sealed(good[:flags] + b"\x21" + good[flags + 1 :]), "description"),
         "one section too few": (sealed(good[:6] + b"\x07\x00" + good[8:]), "sections"),
         "self-test of another model": (sealed(bytes(output)), "self-test"),
