@@ -94,7 +94,7 @@ def _numbers(report: Report) -> list[tuple[str, str]]:
             f"SNR {report.snr_pedal_vs_model_db:.1f} dB (ESR {report.esr_pedal_vs_model:.2e})",
         ),
         ("Largest error", f"{report.largest_error_dbfs:.1f} dBFS at {report.largest_error_at_s:.3f} s"),
-        ("Delay of the link", f"{report.delay_frames} frames"),
+        ("Delay", f"{report.delay_frames} frames"),
     ]
     if report.snr_resampling_db is not None:
         rows.append(("Resampling, against the model's own rate", f"SNR {report.snr_resampling_db:.1f} dB"))
