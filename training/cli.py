@@ -1,6 +1,7 @@
-"""`pedal train` and `pedal distill`: the options; the work is in `training.capture`, `training.loop` and
-`training.distill`, imported when it is called for."""
+"""`pedal train`, `pedal distill` and `pedal blend`: the options; the work is in `training.capture`, `training.loop`,
+`training.distill` and `training.blend`, imported when it is called for."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ def _training_options(command: Callable) -> Callable:
     options = [
         click.option(
             "--model",
-            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps.  "
-            "[default: lstm-20]",
+            help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps; "
+            "eq-6x33-linear: of linear phase.  [default: lstm-20]",
         ),
         click.option(
             "--from", "start_path", type=_FILE, help="Instead: go on from this model.pt, as with pedal import."
@@ -40,6 +41,13 @@ def _training_options(command: Callable) -> Callable:
             default=1,
             show_default=True,
             help="CPU threads. These networks are too small to gain by a second one.",
+        ),
+        click.option(
+            "--loss",
+            type=click.Choice(["esr", "mse", "mel", "mse+mel"]),
+            default="esr",
+            show_default=True,
+            help="What is made small: the pre-emphasised error, the plain one, that of mel spectrograms, or both.",
         ),
         click.option(
             "--stft-weight",
@@ -159,3 +167,45 @@ def distill_command(teacher_path: Path, di_paths: tuple[Path, ...], **training_o
     from training import distill
 
     distill.distill(distill.read_teacher(teacher_path), di_paths, **arguments)
+
+
+@click.command("blend")
+@click.argument("model_paths", nargs=-1, required=True, metavar="MODEL...", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="Where the blend goes, such as ab.pt.")
+@click.option("--alpha", type=float, help="Of two models: 0 is the first, 1 the second; outside, what differs grows.")
+@click.option("--weights", help="Instead, of any number of models: how much of each, such as 0.5,0.3,0.2.")
+@click.option("--plain-level", is_flag=True, help="Blend the level like all else, instead of keeping it even.")
+@click.option("--force", is_flag=True, help="Overwrite --out.")
+def blend_command(
+    model_paths: tuple[Path, ...], out: Path, alpha: float | None, weights: str | None, plain_level: bool, force: bool
+) -> None:
+    """Make a new amp between trained EQ models, or beyond them: every parameter is their weighted sum.
+
+    Without --alpha and --weights, the new model has a knob that morphs from each MODEL to the next.
+    """
+    if alpha is not None and weights is not None:
+        raise InputError("give either --alpha or --weights")
+    if alpha is not None and len(model_paths) != 2:
+        raise InputError(f"--alpha is for two models; for {len(model_paths)} give --weights")
+    if out.exists() and not force:
+        raise InputError(f"{out} exists; --force overwrites it")
+    numbers: list[float] | None = None if alpha is None else [1 - alpha, alpha]
+    if weights is not None:
+        try:
+            numbers = [float(weight) for weight in weights.split(",")]
+        except ValueError as error:
+            raise InputError(f"--weights {weights}: give numbers, such as 0.5,0.3,0.2") from error
+    if numbers is None and plain_level:
+        raise InputError("--plain-level is for --alpha or --weights")
+    if not all(math.isfinite(number) for number in numbers or []):
+        raise InputError("weights should be finite")
+    from training import blend, model_file
+
+    models = [model_file.load(path) for path in model_paths]
+    if numbers is None:
+        made = blend.with_knob(models, out.stem)
+    else:
+        made = blend.weighted(models, numbers, out.stem, even=not plain_level)
+    model_file.save(out, made)
+    knobs = "".join(f", knob {knob.name} from {knob.minimum:g} to {knob.maximum:g}" for knob in made.knobs)
+    click.echo(f"{out}: {made.network.name} of {', '.join(model.name for model in models)}{knobs}")

@@ -295,7 +295,7 @@ def compare(teacher: Model, student: Model, guitar: DryGuitar, delay_samples: in
 
 
 def _heard(teacher: Model, student: Model, guitar: str, dry: np.ndarray, delay_samples: int) -> Heard:
-    target, output = play(teacher, dry, delay_samples), play(student, dry)
+    target, output = play(teacher, dry, delay_samples), play(student, dry, student.latency_frames)
     esr = losses.esr(torch.from_numpy(output), torch.from_numpy(target)).item()
     return Heard(guitar, 20 * math.log10(np.abs(dry).max()), esr)
 

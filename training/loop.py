@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from training import losses, model_file
 from training.capture import SAMPLE_RATE_HZ, Capture, Pair
+from training.eq_block import EqNetwork
 from training.errors import InputError
 from training.files import written_aside
 from training.memory import keep_freed_memory
@@ -39,9 +40,11 @@ SPEED_MEASUREMENT_S = 4.0
 class TrainingConfig:
     """All that decides, with the data, what comes out of a training; the defaults are the recipe of `Trainer`.
 
-    model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers, or 'eq-BxL' of B blocks with L taps.
+    model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers, or 'eq-BxL' and 'eq-BxL-linear' of B blocks with L
+    taps.
     steps: updates of the weights, rounded up to whole draws.
     minutes: if given, `steps` follows from the speed measured at the start.
+    loss: what is made small, one of `losses.KINDS`.
     stft_weight: of the multi-resolution STFT loss, 0 for none.
     patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
     that falls over the whole schedule most of the gain comes at its end.
@@ -55,6 +58,7 @@ class TrainingConfig:
     steps: int = 12000
     minutes: float | None = None
     seed: int = 0
+    loss: str = "esr"
     stft_weight: float = 0.0
     patience: int = 0
     learning_rate: float = 0.01
@@ -97,6 +101,14 @@ class Streams:
     audio: torch.Tensor
     target: torch.Tensor
     knobs: torch.Tensor
+
+
+def delayed(capture: Capture, frames: int) -> Capture:
+    """The same with every target so much later, as a network with that latency plays it."""
+    if frames == 0:
+        return capture
+    pairs = (replace(pair, target=np.pad(pair.target, (frames, 0))[: len(pair.target)]) for pair in capture.pairs)
+    return replace(capture, pairs=tuple(pairs))
 
 
 class TrainingPart:
@@ -192,10 +204,14 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             new = model_file.network_named(config.model, len(capture.knobs)) if start is None else copy.deepcopy(start)
+        if isinstance(new, EqNetwork):
+            capture = delayed(capture, new.latency_frames)
+            if start is None:
+                new.aim(max(float(np.abs(pair.target).max()) for pair in capture.pairs))
         self.network = new.to(device).train()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = self._new_optimizer()
-        self.loss = losses.Loss(config.stft_weight)
+        self.loss = losses.Loss(config.stft_weight, config.loss)
         stretch = config.run_in_frames + config.segments_per_draw * config.segment_frames
         self.training_part = TrainingPart(capture.pairs, stretch, device)
         parts = sorted((validation_streams(pair, device) for pair in capture.pairs if pair.validates), key=frames_of)
@@ -591,7 +607,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
 
 
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
-    pair = capture.pairs[0]
+    pair = delayed(capture, model.latency_frames).pairs[0]
     streams = validation_streams(pair, torch.device("cpu"))
     output = play(trainer.best_network(), streams)[:, VALIDATION_RUN_IN_FRAMES:]
     title = f"{model.name} ({trainer.config.model}, {pair.name})"

@@ -13,14 +13,15 @@ import torch
 
 from training.audio import resampled
 from training.eq_block import EqNetwork
+from training.eq_morph import EqMorph
 from training.errors import InputError
 from training.files import written_aside
 from training.linear import Linear
 from training.recurrent import UNITS, RecurrentNetwork, State
 from training.wavenet import WaveNet
 
-FORMAT = 2
-"""1: a residual that is true or false, and no rest; still read."""
+FORMAT = 3
+"""1: a residual that is true or false, and no rest. 2: EQ networks of one bank, without a level. Both are read."""
 MAXIMUM_FILE_BYTES = 64 << 20
 RENDER_CHUNK_FRAMES = 48000
 REST_SECONDS = 2.0
@@ -29,7 +30,7 @@ REST_MOVEMENT = 1e-7
 """Of a state at rest in a chunk of silence."""
 
 TrainableNetwork = RecurrentNetwork | EqNetwork
-Network = TrainableNetwork | WaveNet | Linear
+Network = TrainableNetwork | EqMorph | WaveNet | Linear
 """All take audio [batch, frames], knobs and a state, None for the first, and give the output and the next state."""
 
 
@@ -62,7 +63,8 @@ class Model:
     """A trained network and all that is needed to play it.
 
     name: what the pedal shows.
-    architecture, config: what builds the network anew: 'lstm', 'gru', 'eq', 'wavenet' or 'linear', and its `config`.
+    architecture, config: what builds the network anew: 'lstm', 'gru', 'eq', 'morph', 'wavenet' or 'linear', and its
+        `config`.
     sample_rate_hz: the rate at which the network was trained; it plays right at no other.
     knobs: in the order of the network's input columns after the audio.
     levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
@@ -93,6 +95,11 @@ class Model:
         if not isinstance(self.network, TrainableNetwork):
             raise InputError(f"{self.name}: {self.network.name} cannot be trained here")
         return self.network
+
+    @property
+    def latency_frames(self) -> int:
+        """By which the output is later than an amp's would be."""
+        return self.network.latency_frames if isinstance(self.network, EqNetwork | EqMorph) else 0
 
     def rest(self, dtype: type[np.floating] = np.float32) -> State | None:
         """The state after a long silence with the knobs at their defaults: where every stream begins, so that nothing
@@ -240,8 +247,12 @@ def _model_from(record: object) -> Model:
     config = typed(record, "config", dict)
     if version == 1:
         config = {"layers": 1, **config, "residual": float(config.get("residual", True))}
+    weights = typed(record, "weights", dict)
+    if version < 3 and architecture == "eq":
+        config = {"phase": "minimum", "bands": 60, "q": 1.5, **config}
+        weights = {**weights, "log_level": torch.zeros(())}
     network = network_from(architecture, config)
-    load_weights(network, typed(record, "weights", dict))
+    load_weights(network, weights)
     knobs = tuple(_knob_from(knob) for knob in typed(record, "knobs", list))
     if len(knobs) != network.knob_count:
         raise InputError(f"names {len(knobs)} knobs where its network has {network.knob_count}")
@@ -267,16 +278,21 @@ def network_from(architecture: str, config: dict[str, Any]) -> Network:
         return WaveNet(config)
     if architecture == "linear":
         return Linear(config)
+    eq_types = {"blocks": int, "taps": int, "phase": str, "bands": int, "q": float}
     if architecture == "eq":
-        if set(config) != {"blocks", "taps"}:
-            raise InputError("its config should hold blocks, taps")
-        return EqNetwork(typed(config, "blocks", int), typed(config, "taps", int))
+        return EqNetwork(**_checked(config, eq_types))
+    if architecture == "morph":
+        return EqMorph(**_checked(config, {"amps": int, **eq_types}))
     if architecture not in UNITS:
         raise InputError(f"unknown architecture {architecture[:40]!r}")
     types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": float}
+    return RecurrentNetwork(architecture, **_checked(config, types))
+
+
+def _checked(config: dict[str, Any], types: dict[str, type]) -> dict[str, Any]:
     if set(config) != set(types):
         raise InputError(f"its config should hold {', '.join(types)}")
-    return RecurrentNetwork(architecture, **{key: typed(config, key, kind) for key, kind in types.items()})
+    return {key: typed(config, key, kind) for key, kind in types.items()}
 
 
 def network_named(name: str, knob_count: int = 0) -> TrainableNetwork:

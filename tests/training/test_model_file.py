@@ -215,7 +215,7 @@ def with_weights(record: dict[str, Any], key: str, weights: object) -> dict[str,
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "list": (lambda r: [r], "not a model of ours"),
     "another torch file": (lambda r: r["weights"], "not a model of ours"),
-    "format": (lambda r: {**r, "format": 3}, "has format 3; this version reads formats 1 to 2"),
+    "format": (lambda r: {**r, "format": 4}, "has format 4; this version reads formats 1 to 3"),
     "format tensor": (lambda r: {**r, "format": torch.ones(2)}, "format should be"),
     "architecture": (lambda r: {**r, "architecture": "rnn"}, "unknown architecture"),
     "hidden size": (lambda r: {**r, "config": {**r["config"], "hidden_size": 10**9}}, "outside 1 to 64"),
