@@ -26,6 +26,10 @@ CLIPPED_WARNING = 0.01
 CLIPPED_ERROR = 0.10
 VALIDATION_SHARE = 0.1
 MAXIMUM_VALIDATION_S = 15.0
+VALIDATION_RUN_IN_FRAMES = SAMPLE_RATE_HZ // 2
+"""Before what is compared: networks remember."""
+USES = ("both", "training", "validation")
+LONGEST_SILENCE_S = 1.0
 MAXIMUM_DELAY_SAMPLES = SAMPLE_RATE_HZ
 AMP_DELAY_SAMPLES = 4
 """What stays of a measured delay. An amp's own low-pass filters delay by 2 to 8 samples; a target from which that was
@@ -39,26 +43,35 @@ LEVELS = ("input_volts_per_full_scale", "output_volts_per_full_scale")
 
 @dataclass(frozen=True)
 class Pair:
-    """One take, aligned, at 48 kHz. The last tenth, 15 s at most, is kept from training to validate with.
+    """One take, aligned, at 48 kHz.
 
     name: for messages.
     input, target: float32 [frames], as many of each, full scale +-1.
     positions: where each knob of the capture stood, 0 to 1.
+    use: one of USES: whether it is for training, for validation, or for both: then the last tenth, 15 s at most, is
+    kept from training to validate with.
     """
 
     name: str
     input: np.ndarray
     target: np.ndarray
     positions: tuple[float, ...] = ()
+    use: str = "both"
 
     @property
     def validation_start(self) -> int:
-        """The first frame that is kept for validation. The end, not a random part, so that no note is in both."""
-        return len(self.input) - validation_frames(len(self.input))
+        """The first frame that is for validation. The end, not a random part, so that no note is in both."""
+        if self.use == "both":
+            return len(self.input) - validation_frames(len(self.input))
+        return len(self.input) if self.use == "training" else VALIDATION_RUN_IN_FRAMES
+
+    @property
+    def trains(self) -> bool:
+        return self.use != "validation"
 
     @property
     def validates(self) -> bool:
-        """Whether what is kept for validation is loud enough for its ESR to tell anything."""
+        """Whether what is for validation is loud enough for its ESR to tell anything."""
         return _peak_dbfs(self.target[self.validation_start :]) >= SILENCE_DBFS
 
 
@@ -89,7 +102,8 @@ class Capture:
 
     def digest(self) -> str:
         """SHA-256 of all that training sees, in hexadecimal: equal data give an equal digest."""
-        digest = hashlib.sha256(repr((self.knobs, [pair.positions for pair in self.pairs])).encode())
+        uses = [pair.use for pair in self.pairs if pair.use != "both"]
+        digest = hashlib.sha256(repr((self.knobs, [pair.positions for pair in self.pairs], *uses)).encode())
         for pair in self.pairs:
             for samples in (pair.input, pair.target):
                 digest.update(len(samples).to_bytes(8, "little"))
@@ -118,6 +132,7 @@ def read_capture(path: Path) -> Capture:
         input = "di.wav"
         target = "drive-3.wav"
         knobs = { drive = 3 }
+        use = "training"              # may be left out: its end is for validation; or "validation": all of it is
 
     Raises InputError where `read_pair` does, and for a file that is not of this form.
     """
@@ -147,14 +162,46 @@ def _read_table(table: Mapping[str, Any], folder: Path) -> Capture:
         raise InputError("there is no [[pair]]")
     pairs, findings = [], []
     for entry in entries:
-        _refuse_others(entry, ("input", "target", "knobs"), "[[pair]]")
+        _refuse_others(entry, ("input", "target", "knobs", "use"), "[[pair]]")
         if not isinstance(entry.get("input"), str) or not isinstance(entry.get("target"), str):
             raise InputError("every [[pair]] needs the paths input and target")
         positions = _positions(knobs, _table(entry, "knobs"), entry["target"])
-        pair, found = _read_pair(folder / entry["input"], folder / entry["target"], positions)
+        use = entry.get("use", "both")
+        if use not in USES:
+            raise InputError(f"{entry['target']}: use should be one of {', '.join(USES)}")
+        pair, found = _read_pair(folder / entry["input"], folder / entry["target"], positions, use)
         pairs.append(pair)
         findings += found
+    for wanted, there in (("training", any(pair.trains for pair in pairs)), ("validation", any(_kept(pairs)))):
+        if not there:
+            raise InputError(f"no [[pair]] is for {wanted}")
     return Capture(tuple(pairs), knobs, {name: float(level) for name, level in levels.items()}, tuple(findings))
+
+
+def _kept(pairs: list[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.use != "training"]
+
+
+def without_silences(capture: Capture) -> Capture:
+    """The same where the input never stays below -60 dBFS for more than a second: the rest is cut out.
+
+    Raises InputError when less than 2 s of a pair are left.
+    """
+    pairs, findings = [], list(capture.findings)
+    for pair in capture.pairs:
+        frames = np.arange(len(pair.input))
+        loud = np.abs(pair.input) >= 10 ** (SILENCE_DBFS / 20)
+        last_loud = np.maximum.accumulate(np.where(loud, frames, 0))
+        kept = frames - last_loud <= LONGEST_SILENCE_S * SAMPLE_RATE_HZ
+        shorter = replace(pair, input=pair.input[kept], target=pair.target[kept])
+        if len(shorter.input) < MINIMUM_SECONDS * SAMPLE_RATE_HZ or not (
+            shorter.use == "training" or shorter.validates
+        ):
+            raise InputError(f"{pair.name}: too little is left of it without its silences")
+        if removed_s := (len(pair.input) - len(shorter.input)) / SAMPLE_RATE_HZ:
+            findings.append(f"{pair.name}: {removed_s:.1f} s of silence removed")
+        pairs.append(shorter)
+    return replace(capture, pairs=tuple(pairs), findings=tuple(findings))
 
 
 def _knob(name: str, limits: object) -> Knob:
@@ -188,7 +235,9 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _read_pair(input_path: Path, target_path: Path, positions: tuple[float, ...]) -> tuple[Pair, list[str]]:
+def _read_pair(
+    input_path: Path, target_path: Path, positions: tuple[float, ...], use: str = "both"
+) -> tuple[Pair, list[str]]:
     dry, wet = audio.read(input_path), audio.read(target_path)
     if dry.sample_rate_hz != wet.sample_rate_hz:
         raise InputError(
@@ -205,8 +254,8 @@ def _read_pair(input_path: Path, target_path: Path, positions: tuple[float, ...]
     if dry.sample_rate_hz != SAMPLE_RATE_HZ:
         findings.append(f"{target_path.name}: both files resampled to {SAMPLE_RATE_HZ} Hz, the pedal's rate")
     pair, alignment = align(dry.at_rate(SAMPLE_RATE_HZ).samples, wet.at_rate(SAMPLE_RATE_HZ).samples, target_path.name)
-    pair = replace(pair, positions=positions)
-    if not pair.validates:
+    pair = replace(pair, positions=positions, use=use)
+    if use != "training" and not pair.validates:
         raise InputError(
             f"{target_path}: its last {(len(pair.input) - pair.validation_start) / SAMPLE_RATE_HZ:.1f} s are silent, "
             "and those are for validation; cut them off"

@@ -123,9 +123,14 @@ def _arguments(
 @click.option("--input", "input_path", type=_FILE, help="The dry guitar (DI), WAV or FLAC.")
 @click.option("--target", "target_path", type=_FILE, help="The same, played through the amp.")
 @click.option("--capture", "capture_path", type=_FILE, help="Several pairs with knobs: a TOML file, see docs.")
+@click.option("--remove-silence", is_flag=True, help="Cut out what is left of each silence after a second.")
 @_training_options
 def train(
-    input_path: Path | None, target_path: Path | None, capture_path: Path | None, **training_options: Any
+    input_path: Path | None,
+    target_path: Path | None,
+    capture_path: Path | None,
+    remove_silence: bool,
+    **training_options: Any,
 ) -> None:
     """Train a model on a recording of an amp: --input and --target, or --capture."""
     pair_given = input_path is not None and target_path is not None
@@ -139,6 +144,8 @@ def train(
     else:
         assert input_path is not None and target_path is not None
         data = capture.read_pair(input_path, target_path)
+    if remove_silence:
+        data = capture.without_silences(data)
     for finding in data.findings:
         click.echo(finding)
     loop.train(data, **arguments)

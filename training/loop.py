@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from training import losses, model_file
-from training.capture import SAMPLE_RATE_HZ, Capture, Pair
+from training.capture import SAMPLE_RATE_HZ, VALIDATION_RUN_IN_FRAMES, Capture, Pair
 from training.eq_block import EqNetwork
 from training.errors import InputError
 from training.files import written_aside
@@ -32,7 +32,6 @@ from training.recurrent import RecurrentNetwork
 CHECKPOINT_FORMAT = 2
 VALIDATIONS = 40
 MAXIMUM_STEPS_BETWEEN_VALIDATIONS = 1000
-VALIDATION_RUN_IN_FRAMES = SAMPLE_RATE_HZ // 2
 SPEED_MEASUREMENT_S = 4.0
 
 
@@ -46,6 +45,7 @@ class TrainingConfig:
     minutes: if given, `steps` follows from the speed measured at the start.
     loss: what is made small, one of `losses.KINDS`.
     stft_weight: of the multi-resolution STFT loss, 0 for none.
+    learning_rate: the peak of its schedule; None for what suits the network: 0.01, EQ blocks 0.02.
     patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
     that falls over the whole schedule most of the gain comes at its end.
     quantize: 'int8' to go on for `fine_tuning_share` of `steps` with rounded weights; see `Trainer`.
@@ -61,7 +61,7 @@ class TrainingConfig:
     loss: str = "esr"
     stft_weight: float = 0.0
     patience: int = 0
-    learning_rate: float = 0.01
+    learning_rate: float | None = None
     warm_up_steps: int = 50
     streams: int = 32
     run_in_frames: int = 1024
@@ -90,8 +90,9 @@ class TrainingConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """A linear rise over the warm-up, then half a cosine down to a hundredth at the last step."""
+        peak = self.learning_rate or (0.02 if self.model.startswith("eq") else 0.01)
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
-        return self.learning_rate * min(1.0, (step + 1) / self.warm_up_steps) * (0.01 + 0.99 * cosine)
+        return peak * min(1.0, (step + 1) / self.warm_up_steps) * (0.01 + 0.99 * cosine)
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,14 @@ def delayed(capture: Capture, frames: int) -> Capture:
 
 
 class TrainingPart:
-    """The training parts of all pairs end to end, from which random stretches of `frames` are drawn."""
+    """The training parts of all pairs for training, end to end, from which random stretches of `frames` are drawn."""
 
     def __init__(self, pairs: tuple[Pair, ...], frames: int, device: torch.device) -> None:
         def joined(parts: list[np.ndarray]) -> torch.Tensor:
             return torch.from_numpy(np.concatenate(parts)).to(device)
 
         self.frames = frames
+        pairs = tuple(pair for pair in pairs if pair.trains)
         self.audio = joined([pair.input[: pair.validation_start] for pair in pairs])
         self.target = joined([pair.target[: pair.validation_start] for pair in pairs])
         self.knobs = torch.tensor([pair.positions for pair in pairs], dtype=torch.float32, device=device)
@@ -607,7 +609,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
 
 
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
-    pair = delayed(capture, model.latency_frames).pairs[0]
+    pair = next(pair for pair in delayed(capture, model.latency_frames).pairs if pair.validates)
     streams = validation_streams(pair, torch.device("cpu"))
     output = play(trainer.best_network(), streams)[:, VALIDATION_RUN_IN_FRAMES:]
     title = f"{model.name} ({trainer.config.model}, {pair.name})"

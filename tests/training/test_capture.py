@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,3 +253,30 @@ def test_missing_capture_toml_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not TOML"):
         read_capture(tmp_path / "latin.toml")
+
+
+def test_pairs_can_be_for_training_or_validation_alone(toml: Path) -> None:
+    text = toml.read_text()
+    first, second = ('target = "amps/low.wav"', 'target = "amps/high.wav"')
+    assert first in text and second in text
+    toml.write_text(text.replace(first, f'{first}\nuse = "training"').replace(second, f'{second}\nuse = "validation"'))
+    low, high = read_capture(toml).pairs
+    assert low.trains and not low.validates and low.validation_start == len(low.input)
+    assert not high.trains and high.validates and high.validation_start == capture.VALIDATION_RUN_IN_FRAMES
+    assert read_capture(toml).digest() != Capture((replace(low, use="both"), high), (Knob("drive"),)).digest()
+    for use, message in (("training", "no \\[\\[pair\\]\\] is for validation"), ("test", "use should be one of both")):
+        toml.write_text(text.replace(first, f'{first}\nuse = "{use}"').replace(second, f'{second}\nuse = "{use}"'))
+        with pytest.raises(InputError, match=message):
+            read_capture(toml)
+
+
+def test_silences_of_more_than_a_second_are_cut_out() -> None:
+    second = np.ones(48000, np.float32)
+    dry = np.concatenate([second, 0.9 * second, *[1e-4 * second] * 3, 0.5 * second])
+    wet = np.arange(len(dry), dtype=np.float32)
+    shorter = capture.without_silences(Capture((Pair("take", dry, wet),)))
+    assert shorter.findings == ("take: 2.0 s of silence removed",)
+    assert np.array_equal(shorter.pairs[0].input, np.delete(dry, np.s_[3 * 48000 : 5 * 48000]))
+    assert np.array_equal(shorter.pairs[0].target, np.delete(wet, np.s_[3 * 48000 : 5 * 48000]))
+    with pytest.raises(InputError, match="take: too little is left of it without its silences"):
+        capture.without_silences(Capture((Pair("take", 1e-4 * dry, wet),)))
