@@ -5,7 +5,7 @@ import click
 from export.cli import export_command, import_command
 from hardware.cli import demo, run, verify
 from training.capture_simulation import simulate
-from training.cli import blend_command, distill_command, train
+from training.cli import blend_command, distill_command, show_command, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -14,7 +14,18 @@ def main() -> None:
     """Oddity: the open pedal that plays neural amps and can prove it."""
 
 
-for command in (train, import_command, distill_command, blend_command, export_command, run, verify, simulate, demo):
+for command in (
+    train,
+    import_command,
+    distill_command,
+    blend_command,
+    show_command,
+    export_command,
+    run,
+    verify,
+    simulate,
+    demo,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

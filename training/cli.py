@@ -1,5 +1,5 @@
-"""`pedal train`, `pedal distill` and `pedal blend`: the options; the work is in `training.capture`, `training.loop`,
-`training.distill` and `training.blend`, imported when it is called for."""
+"""`pedal train`, `pedal distill`, `pedal blend` and `pedal show`: the options; the work is in `training.capture`,
+`training.loop`, `training.distill`, `training.blend` and `training.eq_picture`, imported when it is called for."""
 
 import math
 from collections.abc import Callable
@@ -216,3 +216,26 @@ def blend_command(
     model_file.save(out, made)
     knobs = "".join(f", knob {knob.name} from {knob.minimum:g} to {knob.maximum:g}" for knob in made.knobs)
     click.echo(f"{out}: {made.network.name} of {', '.join(model.name for model in models)}{knobs}")
+
+
+@click.command("show")
+@click.argument("model_path", metavar="MODEL", type=_FILE)
+@click.option("--out", type=_FILE, required=True, help="Where the picture goes, such as amp.png.")
+@click.option("--di", "di_path", type=_FILE, help="The dry guitar to play, WAV or FLAC; else a synthetic one.")
+@click.option("--force", is_flag=True, help="Overwrite --out.")
+def show_command(model_path: Path, out: Path, di_path: Path | None, force: bool) -> None:
+    """Draw an EQ model: what each block filters, and a guitar on its way through them."""
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out}: pictures are written as .png")
+    if out.exists() and not force:
+        raise InputError(f"{out} exists; --force overwrites it")
+    from training import capture, eq_picture, model_file
+
+    model = model_file.load(model_path)
+    guitar = None
+    if di_path is not None:
+        guitar, findings = capture.read_di(di_path)
+        for finding in findings:
+            click.echo(finding)
+    eq_picture.write(out, model, guitar)
+    click.echo(f"{out}: {model.network.name}, {model.name}")
