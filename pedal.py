@@ -5,7 +5,7 @@ import click
 from export.cli import export_command, import_command
 from hardware.cli import demo, run, verify
 from training.capture_simulation import simulate
-from training.cli import blend_command, distill_command, show_command, train
+from training.cli import audition_command, blend_command, distill_command, show_command, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -20,6 +20,7 @@ for command in (
     distill_command,
     blend_command,
     show_command,
+    audition_command,
     export_command,
     run,
     verify,

@@ -1,5 +1,6 @@
-"""`pedal train`, `pedal distill`, `pedal blend` and `pedal show`: the options; the work is in `training.capture`,
-`training.loop`, `training.distill`, `training.blend` and `training.eq_picture`, imported when it is called for."""
+"""`pedal train`, `pedal distill`, `pedal blend`, `pedal show` and `pedal audition`: the options; the work is in
+`training.capture`, `training.loop`, `training.distill`, `training.blend`, `training.eq_picture` and
+`training.audition`, imported when it is called for."""
 
 import math
 from collections.abc import Callable
@@ -198,10 +199,7 @@ def blend_command(
         raise InputError(f"{out} exists; --force overwrites it")
     numbers: list[float] | None = None if alpha is None else [1 - alpha, alpha]
     if weights is not None:
-        try:
-            numbers = [float(weight) for weight in weights.split(",")]
-        except ValueError as error:
-            raise InputError(f"--weights {weights}: give numbers, such as 0.5,0.3,0.2") from error
+        numbers = _numbers("--weights", weights, "0.5,0.3,0.2")
     if numbers is None and plain_level:
         raise InputError("--plain-level is for --alpha or --weights")
     if not all(math.isfinite(number) for number in numbers or []):
@@ -216,6 +214,14 @@ def blend_command(
     model_file.save(out, made)
     knobs = "".join(f", knob {knob.name} from {knob.minimum:g} to {knob.maximum:g}" for knob in made.knobs)
     click.echo(f"{out}: {made.network.name} of {', '.join(model.name for model in models)}{knobs}")
+
+
+def _numbers(option: str, text: str, example: str) -> list[float]:
+    """Of a list with commas. Raises InputError for what is none."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give numbers, such as {example}") from error
 
 
 @click.command("show")
@@ -239,3 +245,52 @@ def show_command(model_path: Path, out: Path, di_path: Path | None, force: bool)
             click.echo(finding)
     eq_picture.write(out, model, guitar)
     click.echo(f"{out}: {model.network.name}, {model.name}")
+
+
+@click.command("audition")
+@click.argument("model_paths", nargs=-1, required=True, metavar="MODEL...", type=_FILE)
+@click.option("--di", "di_path", type=_FILE, required=True, help="The dry guitar to play, WAV or FLAC.")
+@click.option("--out", "folder", type=_FILE, required=True, help="Folder for the audio files and the page.")
+@click.option(
+    "--alphas",
+    default="-0.3,0,0.25,0.5,0.75,1,1.3",
+    show_default=True,
+    help="Places between two amps: 0 is the first, 1 the second; outside, what differs grows.",
+)
+@click.option(
+    "--ir", "cabinet_path", type=_FILE, help="Impulse response of a cabinet to hear all through, WAV or FLAC."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 60), default=10.0, show_default=True, help="So much of --di, its loudest."
+)
+@click.option("--plain-level", is_flag=True, help="Blend the level like all else, instead of keeping it even.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+def audition_command(
+    model_paths: tuple[Path, ...],
+    di_path: Path,
+    folder: Path,
+    alphas: str,
+    cabinet_path: Path | None,
+    seconds: float,
+    plain_level: bool,
+    force: bool,
+) -> None:
+    """Hear what is between EQ models and beyond them: audio files of every two, and a page that plays them."""
+    places = _numbers("--alphas", alphas, "0,0.5,1")
+    from training import audition, cabinet, capture, model_file
+
+    audition.require_free(folder, force)
+    for path in (di_path, cabinet_path):
+        if path is not None and path.resolve().parent == folder.resolve():
+            raise InputError(f"{path}: lies in {folder} itself, which is written into; give --out another folder")
+    models = [model_file.load(path) for path in model_paths]
+    guitar, findings = capture.read_di(di_path)
+    speaker = None
+    if cabinet_path is not None:
+        speaker, of_cabinet = cabinet.read(cabinet_path)
+        findings += of_cabinet
+    for finding in findings:
+        click.echo(finding)
+    made = audition.play(models, guitar, places, seconds, speaker, even=not plain_level)
+    page = audition.write(folder, made)
+    click.echo(f"{page}: {len(made.pairs) * len(places)} takes of {len(made.guitar) / capture.SAMPLE_RATE_HZ:.1f} s")

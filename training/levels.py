@@ -1,4 +1,4 @@
-"""How loud audio is, and where it is loudest."""
+"""How loud and how bright audio is, and where it is loudest."""
 
 import math
 
@@ -24,6 +24,14 @@ def crest_db(samples: np.ndarray) -> float:
     """How far the peak is above the RMS, both without what is constant: 0 for a square wave, 3 for a sine."""
     swing = samples - np.mean(samples, dtype=np.float64)
     return _dbfs(float(np.abs(swing).max())) - level_dbfs(samples)
+
+
+def brightness_hz(samples: np.ndarray, sample_rate_hz: int) -> float:
+    """The mean frequency of `samples` (float [frames]), weighted by power; 0 for silence."""
+    swing = samples - np.mean(samples, dtype=np.float64)
+    power = np.square(np.abs(np.fft.rfft(swing)))
+    frequencies_hz = np.fft.rfftfreq(len(samples), 1 / sample_rate_hz)
+    return float(power @ frequencies_hz / max(power.sum(), 1e-30))
 
 
 def _dbfs(amplitude: float) -> float:

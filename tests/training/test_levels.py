@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.levels import crest_db, level_dbfs, loudest
+from training.levels import brightness_hz, crest_db, level_dbfs, loudest
 
 SINE = 0.5 * np.sin(2 * np.pi * 100 * np.arange(48_000) / 48_000)
 
@@ -14,6 +14,13 @@ def test_levels_of_a_sine_and_a_square_wave() -> None:
     assert level_dbfs(SINE + 0.3) == pytest.approx(-9.03, abs=0.01)
     assert crest_db((SINE + 0.3).astype(np.float32)) == pytest.approx(3.01, abs=0.01)
     assert level_dbfs(np.zeros(10)) == -120 and crest_db(np.zeros(10)) == 0
+
+
+def test_the_brightness_is_the_mean_frequency() -> None:
+    assert brightness_hz(SINE + 0.3, 48_000) == pytest.approx(100)
+    higher = 0.5 * np.sin(2 * np.pi * 400 * np.arange(48_000) / 48_000)
+    assert brightness_hz((SINE + higher).astype(np.float32), 48_000) == pytest.approx(250, abs=0.1)
+    assert brightness_hz(np.zeros(10), 48_000) == 0
 
 
 def test_the_loudest_stretch() -> None:
