@@ -9,6 +9,9 @@ Fine: tanh(z / 2) over +-16, which is both, since sigmoid(z) = (1 + tanh(z / 2))
 its node; two words a piece: the value at the node and the rise over the piece, Q31. The low half of 2 z, as a signed
 number, is the distance from the node, so that two loads and one multiply-accumulate (SMLAWB) give the value in Q31.
 
+Soft sign: 1 / m for m from 1 to 2, the mantissa of 1 + |u|, as 257 straight pieces around their nodes; two words each,
+the value (Q30) and the rise over a piece. It takes the place of the division in u / (1 + |u|).
+
 `python -m export.activation_tables` writes firmware/engine/activation_tables.h.
 """
 
@@ -25,6 +28,7 @@ SIGMOID_STEP = 1 / 64
 TANH_STEP = 1 / 128
 FINE_SIZE = 2049
 FINE_STEP = 1 / 64
+SOFT_SIGN_SIZE = 257
 HEADER = Path(__file__).parent.parent / "firmware" / "engine" / "activation_tables.h"
 
 
@@ -65,6 +69,18 @@ def fine_words() -> np.ndarray:
     return np.rint(np.stack([value, last - first], axis=1) * 2**31).astype(np.int32)
 
 
+def soft_sign_words() -> np.ndarray:
+    """int32 [257, 2]; the first node is m = 1. Relative error up to 2e-6."""
+    step = 1 / (SOFT_SIGN_SIZE - 1)
+    nodes = 1 + step * np.arange(SOFT_SIGN_SIZE)
+    inside = np.linspace(-0.5, 0.5, 33)
+    curve = 1 / (nodes[:, None] + step * inside)
+    first, last = curve[:, 0], curve[:, -1]
+    error = curve - ((first + last)[:, None] / 2 + (last - first)[:, None] * inside)
+    value = (first + last) / 2 + (error.max(1) + error.min(1)) / 2
+    return np.rint(np.stack([value, last - first], axis=1) * 2**30).astype(np.int32)
+
+
 def header_text() -> str:
     lines = [
         "// Made by `python -m export.activation_tables`, which explains the words. Do not edit.",
@@ -77,8 +93,10 @@ def header_text() -> str:
         "",
         f"constexpr int kActivationTableSize = {SIZE};",
         f"constexpr int kFineTableSize = {FINE_SIZE};",
+        f"constexpr int kSoftSignTableSize = {SOFT_SIGN_SIZE};",
     ]
     tables = {"kSigmoidTable": sigmoid_words(), "kTanhTable": tanh_words(), "kFineTable": fine_words()}
+    tables["kSoftSignTable"] = soft_sign_words()
     for name, table in tables.items():
         shape = "".join(f"[{extent}]" for extent in table.shape)
         words = table.reshape(-1)

@@ -9,8 +9,13 @@ the estimate is good to about 15 %.
 
 from dataclasses import dataclass
 
+from export.cabinet import PARTITION
+from export.eq_quantize import QuantizedEq, padded
+from export.fixed_point import Quantized
 from export.quantize import MAXIMUM_UNITS, part_count, row_count
 from export.resampling import PEDAL_RATE_HZ, Resampling, needed
+from training.eq_block import EqNetwork
+from training.eq_morph import EqMorph
 from training.errors import InputError
 from training.model_file import Model
 from training.recurrent import RecurrentNetwork
@@ -33,6 +38,10 @@ _CYCLES = {
 """Of a sample, by architecture and precision: for one each of the row_pairs, units and layers of `Work`."""
 
 _RESAMPLING_CYCLES = 5.6, 62.0
+"""Of a frame: for one tap, and for the rest."""
+_EQ_CYCLES = {"coarse": (0.6, 40.0, 30.0), "fine": (1.2, 60.0, 30.0)}
+"""Of a frame, by precision: for one tap of a block, for one block, and for the rest."""
+_CABINET_CYCLES = 0.6, 30.0
 """Of a frame: for one tap, and for the rest."""
 
 
@@ -94,15 +103,40 @@ def budget(
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
+def eq_budget(blocks: int, taps: int, precision: str = "coarse") -> Budget:
+    """The cost of an EQ network, its knob standing still where it has one."""
+    per_tap, per_block, rest = _EQ_CYCLES[precision]
+    cycles = (per_tap * padded(taps) + per_block) * blocks + rest
+    return Budget(f"eq-{blocks}x{taps}", round(cycles), 2 * blocks * padded(taps))
+
+
+def cabinet_cycles(taps: int) -> int:
+    """A frame's of an impulse response; whole partitions are computed."""
+    per_tap, rest = _CABINET_CYCLES
+    return round(per_tap * -(-taps // PARTITION) * PARTITION + rest) if taps else 0
+
+
+def of_quantized(quantized: Quantized) -> Budget:
+    """The cost of a quantized model."""
+    if isinstance(quantized, QuantizedEq):
+        return eq_budget(quantized.blocks, quantized.taps, quantized.precision)
+    return budget(
+        quantized.architecture, quantized.hidden_size, quantized.layers, quantized.precision, quantized.resampling
+    )
+
+
 def of_model(model: Model) -> Budget:
     """The cost of `model` in coarse precision. Raises InputError where the pedal cannot play it, and says why: it has
     no engine for the network, does not convert the rate, or has not the time."""
     network, usable = model.network, CYCLES_PER_SAMPLE * USABLE_SHARE
+    if isinstance(network, EqNetwork | EqMorph):
+        shape = network.first if isinstance(network, EqMorph) else network
+        return eq_budget(shape.blocks, shape.taps)
     if not isinstance(network, RecurrentNetwork):
         # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
         cycles = (network.multiplies_per_sample + 1) // 2
         raise InputError(
-            f"the pedal plays LSTMs and GRUs and has no engine for {network.name}, which would take more than "
+            f"the pedal has no engine for {network.name}, which would take more than "
             f"{cycles:,} of {usable:,.0f} cycles a sample"
         )
     resampling = needed(model.sample_rate_hz)

@@ -3,11 +3,16 @@
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from training.errors import InputError
+
+if TYPE_CHECKING:
+    from training.cabinet import Cabinet
 
 FOREIGN_SUFFIXES = (".json", ".aidax", ".nam")
 """Of the files that are looked at in a folder; a file that is named may have any."""
@@ -96,6 +101,38 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
     return "\n".join(lines)
 
 
+def cabinet_options(command: Callable) -> Callable:
+    """--ir and how it is read, for what `read_cabinet` takes."""
+    options = [
+        click.option("--ir", type=click.Path(path_type=Path), help="A cabinet's impulse response, WAV or FLAC."),
+        click.option(
+            "--ir-taps",
+            type=click.IntRange(16, 2048),
+            default=2048,
+            show_default=True,
+            help="Its length at most, at 48 kHz.",
+        ),
+        click.option("--minimum-phase", is_flag=True, help="Make the impulse response minimum-phase."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def read_cabinet(ir: Path | None, ir_taps: int, minimum_phase: bool) -> "Cabinet | None":
+    """What `cabinet_options` ask for; says what was found."""
+    if ir is None:
+        if minimum_phase:
+            raise InputError("--minimum-phase is of an --ir")
+        return None
+    from training import cabinet
+
+    read, findings = cabinet.read(ir, ir_taps, minimum_phase)
+    for finding in findings:
+        click.echo(finding)
+    return read
+
+
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
@@ -113,8 +150,17 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
     help="Of the blob. int8 takes half the flash; auto takes it where it costs no accuracy (pedal train --quantize).",
 )
 @click.option("--float-weights", is_flag=True, help="Put finer weights into the blob, for the rtneural engine.")
+@cabinet_options
 def export_command(
-    model: Path, target: str, out: Path | None, audio: Path | None, weights: str, float_weights: bool
+    model: Path,
+    target: str,
+    out: Path | None,
+    audio: Path | None,
+    weights: str,
+    float_weights: bool,
+    ir: Path | None,
+    ir_taps: int,
+    minimum_phase: bool,
 ) -> None:
     """Turn MODEL (a model.pt) into what a target runs.
 
@@ -127,13 +173,16 @@ def export_command(
     loaded = model_file.load(model)
     base = out or model.with_suffix("")
     if target in players.PLAYERS:
+        if ir is not None:
+            raise InputError(f"--ir is for --target daisy: {target} files hold no impulse response")
         player = players.PLAYERS[target]
         path = players.write(target, loaded, base)
         if warning := player.warning(loaded):
             click.echo(f"{'warning':<10} {warning}")
         click.echo(f"{player.title:<10} {path}")
         return
-    exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None, weights)
+    cabinet = read_cabinet(ir, ir_taps, minimum_phase)
+    exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None, weights, cabinet)
     command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])
     paths = daisy.write(exported, base, command, float_weights)
     click.echo(daisy.summary(exported))

@@ -1,20 +1,35 @@
 """Target daisy: a model as the pedal gets it, in memory and as files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from export import blob, fixed_point, header, players
-from export.budget import CYCLES_PER_SAMPLE, WEIGHT_CAPACITY_BYTES, Budget, budget, of_model
+from export.budget import (
+    CYCLES_PER_SAMPLE,
+    USABLE_SHARE,
+    WEIGHT_CAPACITY_BYTES,
+    Budget,
+    cabinet_cycles,
+    of_model,
+    of_quantized,
+)
+from export.cabinet import QuantizedCabinet, quantize_cabinet
+from export.eq_quantize import PRECISIONS as EQ_PRECISIONS
+from export.eq_quantize import QuantizedEq, quantize_eq
+from export.fixed_point import Quantized
 from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
 from export.resampling import PEDAL_RATE_HZ as SAMPLE_RATE_HZ
 from export.resampling import Resampling
 from training.audio import resampled
+from training.cabinet import Cabinet
 from training.errors import InputError
 from training.model_file import Model
+from training.recurrent import RecurrentNetwork
 
 CALIBRATION_SECONDS = 4.0
 CALIBRATION_LEVELS = (1.0, 0.3, 0.1, 0.03)
@@ -40,7 +55,7 @@ class Choice:
     `enough`: whether both will do. `blob_bytes`: with the self-test.
     """
 
-    quantized: QuantizedModel
+    quantized: Quantized
     budget: Budget
     blob_bytes: int
     snr_db: float
@@ -54,18 +69,26 @@ class Exported:
 
     `resampling_db`: SNR on guitar of the float64 model with the pedal's resampling around it, against the same at the
     model's own rate; None where that is the pedal's.
+    `cabinet`: what is convolved with the model's output, as it was read and as the pedal has it, or None.
     """
 
     model: Model
-    quantized: QuantizedModel
+    quantized: Quantized
     self_test: blob.SelfTest
     budget: Budget
     snr_db: float
     choices: tuple[Choice, ...]
     resampling_db: float | None
+    cabinet: Cabinet | None = None
+    quantized_cabinet: QuantizedCabinet | None = None
 
     def blob(self, low_weights: bool = False) -> bytes:
-        return blob.to_bytes(self.quantized, self.self_test, low_weights)
+        return blob.to_bytes(self.quantized, self.self_test, low_weights, self.quantized_cabinet)
+
+    @property
+    def cycles_per_sample(self) -> int:
+        """Of the model and its cabinet."""
+        return self.budget.cycles_per_sample + cabinet_cycles(len(self.cabinet.taps) if self.cabinet else 0)
 
 
 def signal_to_noise_db(reference: np.ndarray, output: np.ndarray) -> float:
@@ -112,13 +135,15 @@ def calibration_audio() -> np.ndarray:
     return np.concatenate(levelled).astype(np.float32)
 
 
-def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto") -> Exported:
-    """Quantize `model` for the pedal, in memory.
+def prepare(
+    model: Model, audio: np.ndarray | None = None, weights: str = "auto", cabinet: Cabinet | None = None
+) -> Exported:
+    """Quantize `model` for the pedal, and `cabinet` behind it, in memory.
 
     `audio` (float [frames]): on which ranges and SNR are measured; by default a synthetic take at full scale.
     `weights`: 'int16', 'int8', or 'auto' for int8 where that costs nothing.
     Raises InputError when the pedal has no engine for the model, does not convert its rate, has not the time for it, or
-    its weights are beyond the number formats.
+    its weights are beyond the number formats, and when the time is not enough for the cabinet too.
     """
     try:
         of_model(model)
@@ -128,16 +153,31 @@ def prepare(model: Model, audio: np.ndarray | None = None, weights: str = "auto"
     if len(audio) < MINIMUM_FRAMES:
         raise InputError(f"the ranges cannot be measured on {len(audio)} frames; give at least {MINIMUM_FRAMES}")
     own_audio = resampled(audio, SAMPLE_RATE_HZ, model.sample_rate_hz)
-    quantized = quantize(model, own_audio)
-    choices = _choices(model, quantized, own_audio)
+    choices = _choices(model, own_audio)
     chosen = _chosen(choices, weights)
     self_test = blob.make_self_test(chosen.quantized, own_audio)
-    resampling_db = None
-    if quantized.resampling is not None:
+    resampling, resampling_db = chosen.quantized.resampling, None
+    if resampling is not None:
         guitar = _loudest(audio, SAMPLE_RATE_HZ)[: round(RESAMPLED_SECONDS * SAMPLE_RATE_HZ)]
         samples = fixed_point.to_q31(guitar)
-        resampling_db = resampling_snr_db(model, samples, reference(model, quantized.resampling, samples))
-    return Exported(model, chosen.quantized, self_test, chosen.budget, chosen.snr_db, tuple(choices), resampling_db)
+        resampling_db = resampling_snr_db(model, samples, reference(model, resampling, samples))
+    exported = Exported(
+        model,
+        chosen.quantized,
+        self_test,
+        chosen.budget,
+        chosen.snr_db,
+        tuple(choices),
+        resampling_db,
+        cabinet,
+        None if cabinet is None else quantize_cabinet(cabinet.taps),
+    )
+    if (cycles := exported.cycles_per_sample) > (usable := CYCLES_PER_SAMPLE * USABLE_SHARE):
+        raise InputError(
+            f"{model.name}: with the cabinet it takes {cycles:,} cycles a sample of the usable {usable:,.0f}; take a "
+            "shorter impulse response or a smaller model"
+        )
+    return exported
 
 
 def _loudest(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
@@ -147,21 +187,31 @@ def _loudest(audio: np.ndarray, sample_rate_hz: int) -> np.ndarray:
 
 
 def reference(
-    model: Model, resampling: Resampling | None, samples_q31: np.ndarray, knobs: Sequence[float] | None = None
+    model: Model,
+    resampling: Resampling | None,
+    samples_q31: np.ndarray,
+    knobs: Sequence[float] | None = None,
+    cabinet: Cabinet | None = None,
 ) -> np.ndarray:
     """What a pedal of unlimited precision would make of `samples_q31` (int32 [frames]): float64 [frames].
 
-    The float64 model, limited to full scale, within the pedal's resampling, whose delay is taken out again.
+    The float64 model, limited to full scale, within the pedal's resampling, whose delay is taken out again; then the
+    cabinet, limited again.
     """
 
     def play(samples: np.ndarray) -> np.ndarray:
         return np.clip(model.render(fixed_point.from_q31(samples), knobs, np.float64), -1.0, 1.0)
 
     if resampling is None:
-        return play(samples_q31)
-    delay = resampling.delay_frames
-    padded = np.concatenate([samples_q31, np.zeros(delay, samples_q31.dtype)])
-    return fixed_point.from_q31(resampling.around(lambda own: fixed_point.to_q31(play(own)), padded)[delay:])
+        output = play(samples_q31)
+    else:
+        delay = resampling.delay_frames
+        padded = np.concatenate([samples_q31, np.zeros(delay, samples_q31.dtype)])
+        output = fixed_point.from_q31(resampling.around(lambda own: fixed_point.to_q31(play(own)), padded)[delay:])
+    if cabinet is None:
+        return output
+    rest = play(np.zeros(1, samples_q31.dtype))[0]  # which the cabinet has heard for ever
+    return np.clip(cabinet.play(output - rest) + rest * cabinet.taps.sum(), -1.0, 1.0)
 
 
 def resampling_snr_db(
@@ -180,37 +230,61 @@ def resampling_snr_db(
     return signal_to_noise_db(at_own_rate[skipped_frames:], resampled_output[skipped_frames:])
 
 
-def _choices(model: Model, quantized: QuantizedModel, audio: np.ndarray) -> list[Choice]:
+class _Judge:
+    """Plays candidates to find out how exact they are, and whether they fall silent: a morph at every half step of its
+    knob, other models with their knobs at their defaults. The worst counts."""
+
+    def __init__(self, model: Model, audio: np.ndarray) -> None:
+        self.audio, self.guitar = audio, _loudest(audio, model.sample_rate_hz)
+        silence = np.zeros(round(SETTLING_SECONDS * SAMPLE_RATE_HZ))
+        sounds = [self.guitar, *idle_probes()]
+        self.samples = fixed_point.to_q31(np.concatenate([part for sound in sounds for part in (sound, silence)]))
+        self.ends = np.cumsum([len(sound) + len(silence) for sound in sounds])
+        self.positions = [blob.default_positions_q31(model.knobs)]
+        settings = [[knob.default for knob in model.knobs]]
+        if model.architecture == "morph":
+            knob = model.knobs[0]
+            settings = [[place] for place in np.arange(knob.minimum, knob.maximum + 0.25, 0.5).tolist()]
+            self.positions = [[min(round(knob.normalised(place) * 2**31), 2**31 - 1)] for [place] in settings]
+        played = fixed_point.from_q31(self.samples)
+        self.exact = [np.clip(model.render(played, knobs, np.float64), -1.0, 1.0) for knobs in settings]
+
+    def __call__(self, candidate: Quantized) -> Choice:
+        frames, snrs_db, levels_dbfs, quiet = len(self.guitar), [], [], True
+        for positions, exact in zip(self.positions, self.exact, strict=True):
+            output = fixed_point.from_q31(fixed_point.run(candidate, self.samples, positions))
+            snrs_db.append(worst_snr_db(self.guitar, exact[:frames], output[:frames]))
+            for end in self.ends:
+                levels_dbfs.append(idle_dbfs(output[:end]))
+                quiet &= levels_dbfs[-1] <= max(IDLE_DBFS, idle_dbfs(exact[:end]) + 1.0)
+        size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, self.audio)))
+        snr_db = min(snrs_db)
+        enough = snr_db >= ENOUGH_DB and quiet
+        return Choice(candidate, of_quantized(candidate), size, snr_db, max(levels_dbfs), enough)
+
+
+def _choices(model: Model, audio: np.ndarray) -> list[Choice]:
     """int16 and int8 weights in the precision that the model needs, if the chip has the time; then the lower ones."""
-    guitar = _loudest(audio, model.sample_rate_hz)
-    silence = np.zeros(round(SETTLING_SECONDS * SAMPLE_RATE_HZ))
-    sounds = [guitar, *idle_probes()]
-    samples = fixed_point.to_q31(np.concatenate([part for sound in sounds for part in (sound, silence)]))
-    ends = np.cumsum([len(sound) + len(silence) for sound in sounds])
-    exact = np.clip(model.render(fixed_point.from_q31(samples), dtype=np.float64), -1.0, 1.0)
-    idle_limits_dbfs = [max(IDLE_DBFS, idle_dbfs(exact[:end]) + 1.0) for end in ends]
-
-    def choice(candidate: QuantizedModel) -> Choice:
-        positions = blob.default_positions_q31(candidate.knobs)
-        output = fixed_point.from_q31(fixed_point.run(candidate, samples, positions))
-        cost = budget(
-            candidate.architecture, candidate.hidden_size, candidate.layers, candidate.precision, candidate.resampling
-        )
-        size = len(blob.to_bytes(candidate, blob.make_self_test(candidate, audio)))
-        snr_db = worst_snr_db(guitar, exact[: len(guitar)], output[: len(guitar)])
-        levels = [idle_dbfs(output[:end]) for end in ends]
-        quiet = all(level <= limit for level, limit in zip(levels, idle_limits_dbfs, strict=True))
-        return Choice(candidate, cost, size, snr_db, max(levels), snr_db >= ENOUGH_DB and quiet)
-
-    choices = [choice(quantized)]
-    for precision in PRECISIONS[1:]:
+    judge = _Judge(model, audio)
+    lowest: Quantized
+    if model.architecture in ("eq", "morph"):
+        lowest = eq = quantize_eq(model)
+        higher: list[Callable[[], Quantized]] = [
+            partial(replace, eq, precision=precision) for precision in EQ_PRECISIONS[1:]
+        ]
+    else:
+        lowest = recurrent = quantize(model, audio)
+        higher = [partial(requantized, recurrent, model, precision=precision) for precision in PRECISIONS[1:]]
+    choices = [judge(lowest)]
+    for make in higher:
         if not choices[0].enough:
-            higher = choice(requantized(quantized, model, precision=precision))
-            gains = higher.enough or higher.snr_db >= choices[0].snr_db + GAIN_DB
-            if higher.budget.fits and gains:
-                choices.insert(0, higher)
-    with suppress(InputError):  # the largest weights that int16 holds are beyond int8's formats
-        choices.insert(1, choice(requantized(choices[0].quantized, model, weight_bits=8)))
+            finer = judge(make())
+            gains = finer.enough or finer.snr_db >= choices[0].snr_db + GAIN_DB
+            if finer.budget.fits and gains:
+                choices.insert(0, finer)
+    if isinstance(best := choices[0].quantized, QuantizedModel):
+        with suppress(InputError):  # the largest weights that int16 holds are beyond int8's formats
+            choices.insert(1, judge(requantized(best, model, weight_bits=8)))
     return choices
 
 
@@ -220,37 +294,38 @@ def _chosen(choices: list[Choice], weights: str) -> Choice:
     if weights == "int16" or (int8 is None and weights == "auto"):
         return int16
     if int8 is None:
-        raise InputError(f"{int16.quantized.name}: its weights are too large to be stored in int8")
+        raise InputError(f"{int16.quantized.name}: its weights cannot be stored in int8")
     as_good = int8.snr_db >= int16.snr_db - INT8_LOSS_DB and int8.enough >= int16.enough
     return int8 if weights == "int8" or as_good else int16
 
 
 def write(exported: Exported, base: Path, command: str, low_weights: bool = False) -> dict[str, Path]:
-    """Write `base`.h, `base`.pedal and `base`.rtneural.json; their paths by what they are."""
+    """Write `base`.h, `base`.pedal and, of an LSTM or GRU, `base`.rtneural.json; their paths by what they are."""
     paths = {
         "C header": base.with_name(f"{base.name}.h"),
         "blob": base.with_name(f"{base.name}.pedal"),
     }
-    header.write(paths["C header"], exported.quantized, exported.self_test, command)
-    blob.write(paths["blob"], exported.quantized, exported.self_test, low_weights)
-    if exported.model.recurrent.residual in (0, 1):  # all that RTNeural's JSON can say
+    text = header.text(exported.quantized, exported.self_test, command, exported.quantized_cabinet)
+    header.write(paths["C header"], text)
+    blob.write(paths["blob"], exported.blob(low_weights))
+    network = exported.model.network
+    if isinstance(network, RecurrentNetwork) and network.residual in (0, 1):  # all that RTNeural's JSON can say
         paths["RTNeural"] = players.write("rtneural", exported.model, base)
     return paths
 
 
 def summary(exported: Exported) -> str:
     """What `pedal export` prints: the model, what each choice would cost, and what the chosen one takes."""
-    quantized, cost = exported.quantized, exported.budget
-    state = f"cell state {formats(quantized)}" if quantized.architecture == "lstm" else "state Q30"
+    quantized, cost, cycles = exported.quantized, exported.budget, exported.cycles_per_sample
     accuracy = ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar where it is quietest")
     rows = [
         ("model", f"{quantized.name} ({cost.name})"),
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
-        ("weights", f"int{quantized.weight_bits}, one scale a row; {quantized.precision} precision, {state}"),
+        ("weights", f"int{quantized.weight_bits}, {_number_formats(quantized)}"),
         accuracy,
         (
             "processor",
-            f"{cost.cycles_per_sample:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cost.share:.0%}, estimated",
+            f"{cycles:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cycles / CYCLES_PER_SAMPLE:.0%}, estimated",
         ),
         ("flash", f"{len(exported.blob()):,} bytes (blob)"),
         ("memory", f"{cost.weight_bytes:,} of {WEIGHT_CAPACITY_BYTES:,} bytes for weights, tightly coupled"),
@@ -259,6 +334,10 @@ def summary(exported: Exported) -> str:
         delay_ms = 1000 * quantized.resampling.delay_frames / SAMPLE_RATE_HZ
         said = f"resampled around the model: {exported.resampling_db:.1f} dB SNR against its own rate"
         rows.insert(1, ("rate", f"{quantized.sample_rate_hz:,} Hz, {said}, {delay_ms:.2f} ms of delay"))
+    if exported.cabinet is not None:
+        taps = len(exported.cabinet.taps)
+        said = f"{exported.cabinet.name}, {taps:,} taps ({1000 * taps / SAMPLE_RATE_HZ:.1f} ms), in the cycles below"
+        rows.insert(2, ("cabinet", said))
     if esr := exported.model.training.get("validation_esr"):
         rows.insert(
             rows.index(accuracy) + 1,
@@ -282,6 +361,13 @@ def summary(exported: Exported) -> str:
             f"{choice.snr_db:7.1f} {choice.idle_dbfs:10.0f}{mark}"
         )
     return "\n".join([*lines, ""])
+
+
+def _number_formats(quantized: Quantized) -> str:
+    if isinstance(quantized, QuantizedEq):
+        return f"one scale a block; {quantized.precision} precision"
+    state = f"cell state {formats(quantized)}" if quantized.architecture == "lstm" else "state Q30"
+    return f"one scale a row; {quantized.precision} precision, {state}"
 
 
 def formats(quantized: QuantizedModel) -> str:

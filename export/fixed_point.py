@@ -9,8 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
+from export import cabinet as cabinets
+from export import eq_fixed_point
 from export.activation_tables import FINE_SIZE, RISE_MASK, SIZE, fine_words, sigmoid_words, tanh_words
+from export.cabinet import QuantizedCabinet
+from export.eq_quantize import QuantizedEq
 from export.quantize import COLUMNS, QuantizedModel
+
+Quantized = QuantizedModel | QuantizedEq
 
 _SIGMOID = sigmoid_words().astype(np.int64)
 _TANH = tanh_words().astype(np.int64)
@@ -29,13 +35,15 @@ def from_q31(samples: np.ndarray) -> np.ndarray:
     return np.asarray(samples, np.float64) * 2.0**-31
 
 
-def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequence[int] = ()) -> np.ndarray:
+def run(model: Quantized, samples_q31: np.ndarray, knob_positions_q31: Sequence[int] = ()) -> np.ndarray:
     """Run `samples_q31` (int32 [frames], at the model's rate) through the model from rest; int32 [frames], Q31.
 
     `knob_positions_q31`: one position 0..2**31-1 for each of the model's knobs.
     """
     if len(knob_positions_q31) != len(model.knobs):
         raise ValueError(f"the model has {len(model.knobs)} knobs, not {len(knob_positions_q31)}")
+    if isinstance(model, QuantizedEq):
+        return eq_fixed_point.run(model, samples_q31, np.array([*knob_positions_q31, 0])[:1])
     size = model.hidden_size
     weights = np.zeros((model.layers, size, COLUMNS, 2, size), np.int64)  # of the states of the layer below, of its own
     for layer, rows in enumerate(model.dense(model.recurrent_weights)):
@@ -62,11 +70,21 @@ def run(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequ
     )
 
 
-def play(model: QuantizedModel, samples_q31: np.ndarray, knob_positions_q31: Sequence[int] = ()) -> np.ndarray:
-    """As `run`, of `samples_q31` at the pedal's rate: with the resampling around the model where there is one."""
+def play(
+    model: Quantized,
+    samples_q31: np.ndarray,
+    knob_positions_q31: Sequence[int] = (),
+    cabinet: QuantizedCabinet | None = None,
+) -> np.ndarray:
+    """As `run`, of `samples_q31` at the pedal's rate: with what there is around the model, resampling and a cabinet."""
     if model.resampling is None:
-        return run(model, samples_q31, knob_positions_q31)
-    return model.resampling.around(lambda own: run(model, own, knob_positions_q31), samples_q31)
+        output = run(model, samples_q31, knob_positions_q31)
+    else:
+        output = model.resampling.around(lambda own: run(model, own, knob_positions_q31), samples_q31)
+    if cabinet is None:
+        return output
+    rest = run(model, np.zeros(1, np.int32), knob_positions_q31)[0]
+    return cabinets.play(cabinet, output, rest)
 
 
 @njit(cache=True)

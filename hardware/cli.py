@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from export.cli import cabinet_options, read_cabinet
 from hardware.protocol import Engine
 from training.errors import InputError
 
@@ -125,12 +126,16 @@ def run(
 @click.option("--input", "input_path", type=_FILE, required=True, help="The dry guitar (DI) to play, WAV or FLAC.")
 @click.option("--target", "target_path", type=_FILE, help="The same through the amp, to compare with as well.")
 @click.option("--out", type=_FILE, help="Folder of the report; by default MODEL without .pt, and -verify.")
+@cabinet_options
 @_shared_options
 def verify(
     model: Path,
     input_path: Path,
     target_path: Path | None,
     out: Path | None,
+    ir: Path | None,
+    ir_taps: int,
+    minimum_phase: bool,
     place: str,
     engine: Engine,
     knobs: dict[str, float],
@@ -148,7 +153,7 @@ def verify(
     from hardware.connect import open_link
     from training import capture, model_file
 
-    exported = daisy.prepare(model_file.load(model))
+    exported = daisy.prepare(model_file.load(model), cabinet=read_cabinet(ir, ir_taps, minimum_phase))
     values = _knob_values(exported.model.knobs, knobs)
     target: np.ndarray | None = None
     if target_path is None:

@@ -116,7 +116,7 @@ def verify(
     stats = link.stats()
 
     played = from_q31(sent)
-    reference = daisy.reference(model, exported.quantized.resampling, sent, values)
+    reference = daisy.reference(model, exported.quantized.resampling, sent, values, exported.cabinet)
     output = np.asarray(received, np.float64) * 2.0**-23
     delay = delay_frames(reference, output)
     aligned = output[delay : delay + len(di)]
@@ -124,6 +124,8 @@ def verify(
     resampling_db = None
     if exported.quantized.resampling is not None:
         resampling_db = daisy.resampling_snr_db(model, sent, reference, values, SETTLING_FRAMES)
+    if target is not None:
+        target = np.pad(target, (model.latency_frames, 0))[: len(di)]
     signals = Signals(played[: len(di)], reference, aligned, target)
 
     error = aligned - reference
@@ -131,7 +133,7 @@ def verify(
     instructions = info.counter_unit == CounterUnit.INSTRUCTIONS
     report = Report(
         model=model.name,
-        architecture=f"{model.architecture}-{exported.quantized.hidden_size}",
+        architecture=model.network.name,
         engine=engine.name.lower(),
         board=info.board,
         firmware_version=info.firmware_version,

@@ -13,7 +13,7 @@ from training.errors import InputError, shown
 
 BANDS = 60
 LOWEST_HZ, HIGHEST_HZ = 40.0, 20_000.0
-BAND_Q = 1.5
+BAND_Q = 3.0
 """Of the positive-real bank."""
 PHASES = ("minimum", "linear")
 SAMPLE_RATE_HZ = 48_000

@@ -1,4 +1,4 @@
-// Sigmoid and tanh by table, coarse and fine; export/activation_tables.py explains the words.
+// Sigmoid and tanh by table, coarse and fine, and soft sign; export/activation_tables.py explains the words.
 #pragma once
 
 #include <cstdint>
@@ -38,5 +38,17 @@ inline int32_t FineTanhOfTwice(int32_t twice_z) {
 
 inline int32_t FineTanhQ31(int32_t z_q22) { return FineTanhOfTwice(ShiftLeft(z_q22, 1)); }
 inline int32_t FineSigmoidQ31(int32_t z_q21) { return (1 << 30) + (FineTanhQ31(z_q21) >> 1); }
+
+// u / (1 + |u|) of a Q20 number of up to 2^31 - 2^20, Q30. The table has 1 / m, Q30, for the mantissa m of 1 + |u|.
+inline int32_t SoftSignQ30(int32_t u_q20) {
+  const uint32_t divisor = Magnitude(u_q20) + (1u << 20);
+  const int zeros = __builtin_clz(divisor);
+  const uint32_t mantissa = divisor << zeros;
+  const uint32_t node = ((mantissa >> 22) + 1) >> 1;
+  const int32_t distance = static_cast<int32_t>(mantissa - (node << 23)) >> 7;
+  const int32_t* const words = kSoftSignTable + 2 * (node - (kSoftSignTableSize - 1));
+  const int32_t reciprocal = Smlawb(words[1], distance, words[0]);
+  return ShiftLeft(Smmulr(ShiftLeft(u_q20, zeros - 1), reciprocal), 2);
+}
 
 }  // namespace oddity

@@ -85,6 +85,8 @@ inline int32_t Ssat(int32_t a) {
 #endif
 }
 
+inline uint32_t Magnitude(int32_t a) { return a < 0 ? 0u - static_cast<uint32_t>(a) : static_cast<uint32_t>(a); }
+
 // Shift left without the undefined behaviour that C++17 has for negative numbers.
 inline int32_t ShiftLeft(int32_t a, int bits) { return static_cast<int32_t>(static_cast<uint32_t>(a) << bits); }
 

@@ -1,10 +1,13 @@
 // The one interface to the inference engines: load a model, then process blocks at 48 kHz.
+//
+//   in ── (resampler) ── engine ── (resampler) ── (cabinet) ── out
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/cabinet.h"
 #include "engine/fixed_engine.h"
 #include "engine/resampler.h"
 #if defined(ODDITY_RTNEURAL)
@@ -38,7 +41,8 @@ class Engine {
     kind_ = kind;
     Visit([&](auto& engine) { engine.Load(model); });
     resampler_.Load(model);
-    ResetResampler();
+    cabinet_.Load(model);
+    ResetAround();
   }
 
   void SetKnob(int knob, int32_t position_q31) {
@@ -47,12 +51,18 @@ class Engine {
 
   void Reset() {
     Visit([](auto& engine) { engine.Reset(); });
-    ResetResampler();
+    ResetAround();
   }
 
   // Q31 samples. False when the model's output is not a number: the caller mutes the block and resets the engine.
   bool Process(const int32_t* in, int32_t* out, size_t size) {
-    if (!resampler_.active()) return Play(in, out, size);
+    const bool finite = resampler_.active() ? PlayResampled(in, out, size) : Play(in, out, size);
+    if (cabinet_.active()) cabinet_.Process(out, out, size);
+    return finite;
+  }
+
+ private:
+  bool PlayResampled(const int32_t* in, int32_t* out, size_t size) {
     bool finite = true;
     for (size_t start = 0; start < size; start += Resampler::kMaxFrames) {
       const size_t frames = std::min(size - start, Resampler::kMaxFrames);
@@ -64,7 +74,6 @@ class Engine {
     return finite;
   }
 
- private:
   // At the model's rate.
   bool Play(const int32_t* in, int32_t* out, size_t size) {
 #if defined(ODDITY_RTNEURAL)
@@ -74,11 +83,17 @@ class Engine {
     return true;
   }
 
-  void ResetResampler() {
-    if (!resampler_.active()) return;
+  // What is around the model hears what it makes of silence.
+  void ResetAround() {
+    if (!resampler_.active() && !cabinet_.active()) return;
     int32_t sample = 0;
     Play(&sample, &sample, 1);
-    resampler_.Reset(sample);
+    if (resampler_.active()) {
+      resampler_.Reset(sample);
+    } else {
+      Visit([](auto& engine) { engine.Reset(); });
+    }
+    cabinet_.Reset(sample);
   }
 
   template <typename Call>
@@ -94,6 +109,7 @@ class Engine {
 
   EngineKind kind_ = EngineKind::kFixed;
   Resampler resampler_;
+  Cabinet cabinet_;
   FixedEngine fixed_;
 #if defined(ODDITY_RTNEURAL)
   RtneuralEngine rtneural_;

@@ -1,12 +1,14 @@
 """Cortex-M7 kernels of the fixed-point engine: `python firmware/engine/generate_kernels.py` writes kernels_m7.S.
 
-The arithmetic is that of lstm_q15.cc and gru_q15.cc, bit for bit; here it is put in an order that issues two
-instructions in most cycles. Two kinds of kernel make a sample:
+The arithmetic is that of lstm_q15.cc, gru_q15.cc and fir_q15.cc, bit for bit; here it is put in an order that issues
+two instructions in most cycles. Two kinds of kernel make a sample of a recurrent layer:
 
 - dot products: 4 rows (LSTM) or 3 (GRU) each of two units at a time, so that a pair of states is loaded once for all.
   Every SMLAD (two multiply-accumulates) issues together with a load.
 - gates: the rest of two units a turn, from the sums to the new hidden states. It is written below as the equations
   are; `list_schedule` interleaves the two units, `with_registers` gives the values registers.
+
+FIR filters are a third kind: four outputs share each pair of taps.
 
 The pairing rules and latencies are those measured in jnk0le's "pipeline cycle test" (STM32H743) as far as they concern
 these instructions. A schedule is drawn at random from a seed; `generate_kernels.py --search 5000` looks for better
@@ -128,6 +130,97 @@ def dot_function(name: str, rows: int) -> list[str]:
         f"3: add sp, sp, #{frame}",
         "pop {r4-r11, pc}",
         *function_end(name),
+    ]
+
+
+# --- FIR filters ----------------------------------------------------------------------------------------------------
+
+FIR_SUMS = ("r4", "r5", "r6", "r7")
+FIR_WORDS = ("r8", "r9", "r10", "r11")
+FIR_TAPS = ("r12", "lr")
+
+
+def fir_turn(words: tuple[str, ...], others: dict[int, str], offset: int) -> list[str]:
+    """Four taps times four samples each. On entry `words` are two words of the window, what straddles them, and the
+    next word; at the end they are so in reverse. Each SMLAD issues together with what stands behind it; `others` fill
+    the slots that the loads leave. `offset` is that of the turn's first word and taps from their pointers."""
+    word0, word1, across, word2 = words
+    first, second = FIR_TAPS
+    sum0, sum1, sum2, sum3 = FIR_SUMS
+    return [
+        f"smlad {sum0}, {word0}, {first}, {sum0}",
+        f"ldr {second}, [r0, #{offset + 4}]",
+        f"smladx {sum1}, {across}, {first}, {sum1}",
+        f"pkhbt {word0}, {word2}, {word1} @ now what straddles the next two words",
+        f"smlad {sum2}, {word1}, {first}, {sum2}",
+        f"ldr {across}, [r1, #{offset + 12}]",
+        f"smladx {sum3}, {word0}, {first}, {sum3}",
+        *([others[3]] if 3 in others else []),
+        f"smlad {sum0}, {word1}, {second}, {sum0}",
+        others.get(4, f"ldr {first}, [r0, #{offset + 8}]"),
+        f"smladx {sum1}, {word0}, {second}, {sum1}",
+        f"pkhbt {word1}, {across}, {word2}",
+        f"smlad {sum2}, {word2}, {second}, {sum2}",
+        f"ldr {word0}, [r1, #{offset + 16 if offset == 0 else 8}]",
+        f"smladx {sum3}, {word1}, {second}, {sum3}",
+    ]
+
+
+def fir_function() -> list[str]:
+    """void FirQ15(const int16_t* taps, int padded_taps, const int16_t* window, int32_t* sums, int size)"""
+    words = FIR_WORDS
+    swapped = (words[3], words[2], words[1], words[0])
+    taps_and_turns, window_and_size = 0, 8  # on the stack
+    two_turns = [
+        *fir_turn(words, {3: "subs r2, r2, #2"}, 0),
+        "3:",
+        *fir_turn(swapped, {3: "add r1, r1, #16", 4: f"ldr {FIR_TAPS[0]}, [r0, #16]!"}, 8),
+    ]
+
+    def first_words(word0: str, word1: str, across: str, word2: str) -> list[str]:
+        return [
+            f"ldr {word0}, [r1]",
+            f"ldr {word1}, [r1, #4]",
+            f"ldr {word2}, [r1, #8]",
+            f"pkhbt {across}, {word1}, {word0}",
+        ]
+
+    return [
+        *function_start("FirQ15"),
+        "ldr r12, [sp]",
+        "push {r4-r11, lr}",
+        "sub sp, sp, #20",
+        "lsrs r1, r1, #2",
+        f"strd r0, r1, [sp, #{taps_and_turns}]",
+        f"strd r2, r12, [sp, #{window_and_size}]",
+        "1:",
+        f"ldrd r0, r2, [sp, #{taps_and_turns}]",
+        f"ldr r1, [sp, #{window_and_size}]",
+        *(f"mov.w {total}, #0" for total in FIR_SUMS),
+        f"ldr {FIR_TAPS[0]}, [r0]",
+        "tst r2, #1",
+        "bne 4f",
+        *first_words(*words),
+        ".balign 8",
+        "2:",
+        *two_turns,
+        "bne 2b",
+        "stmia r3!, {" + f"{FIR_SUMS[0]}-{FIR_SUMS[-1]}" + "}",
+        f"ldrd r1, r2, [sp, #{window_and_size}]",
+        "adds r1, r1, #8",
+        "subs r2, r2, #4",
+        f"strd r1, r2, [sp, #{window_and_size}]",
+        "bgt 1b",
+        "add sp, sp, #20",
+        "pop {r4-r11, pc}",
+        "@ an odd number of turns: begin with the second, whose offsets count from a turn before",
+        "4:",
+        *first_words(*swapped),
+        "subs r0, r0, #8",
+        "subs r1, r1, #8",
+        "subs r2, r2, #1",
+        "b 3b",
+        *function_end("FirQ15"),
     ]
 
 
@@ -600,6 +693,8 @@ def file_text() -> str:
         *indented(dot_function("DotQ15Rows4", rows=8)),
         "",
         *indented(dot_function("DotQ15Rows3", rows=6)),
+        *("", "// Four outputs a turn of the outer loop, two times four taps a turn of the inner one."),
+        *indented(fir_function()),
         *("", "// From the sums of two units a turn to their new states; one function a format of the cell state."),
     ]
     for kernel, bits_less in (("LstmGates", 23), ("LstmFineGates", 24)):

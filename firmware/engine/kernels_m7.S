@@ -210,6 +210,86 @@ DotQ15Rows3:
     pop {r4-r11, pc}
     .size DotQ15Rows3, . - DotQ15Rows3
 
+// Four outputs a turn of the outer loop, two times four taps a turn of the inner one.
+    .section .text.FirQ15, "ax", %progbits
+    .balign 8
+    .global FirQ15
+    .type FirQ15, %function
+FirQ15:
+    ldr r12, [sp]
+    push {r4-r11, lr}
+    sub sp, sp, #20
+    lsrs r1, r1, #2
+    strd r0, r1, [sp, #0]
+    strd r2, r12, [sp, #8]
+    1:
+    ldrd r0, r2, [sp, #0]
+    ldr r1, [sp, #8]
+    mov.w r4, #0
+    mov.w r5, #0
+    mov.w r6, #0
+    mov.w r7, #0
+    ldr r12, [r0]
+    tst r2, #1
+    bne 4f
+    ldr r8, [r1]
+    ldr r9, [r1, #4]
+    ldr r11, [r1, #8]
+    pkhbt r10, r9, r8
+    .balign 8
+    2:
+    smlad r4, r8, r12, r4
+    ldr lr, [r0, #4]
+    smladx r5, r10, r12, r5
+    pkhbt r8, r11, r9 @ now what straddles the next two words
+    smlad r6, r9, r12, r6
+    ldr r10, [r1, #12]
+    smladx r7, r8, r12, r7
+    subs r2, r2, #2
+    smlad r4, r9, lr, r4
+    ldr r12, [r0, #8]
+    smladx r5, r8, lr, r5
+    pkhbt r9, r10, r11
+    smlad r6, r11, lr, r6
+    ldr r8, [r1, #16]
+    smladx r7, r9, lr, r7
+    3:
+    smlad r4, r11, r12, r4
+    ldr lr, [r0, #12]
+    smladx r5, r9, r12, r5
+    pkhbt r11, r8, r10 @ now what straddles the next two words
+    smlad r6, r10, r12, r6
+    ldr r9, [r1, #20]
+    smladx r7, r11, r12, r7
+    add r1, r1, #16
+    smlad r4, r10, lr, r4
+    ldr r12, [r0, #16]!
+    smladx r5, r11, lr, r5
+    pkhbt r10, r9, r8
+    smlad r6, r8, lr, r6
+    ldr r11, [r1, #8]
+    smladx r7, r10, lr, r7
+    bne 2b
+    stmia r3!, {r4-r7}
+    ldrd r1, r2, [sp, #8]
+    adds r1, r1, #8
+    subs r2, r2, #4
+    strd r1, r2, [sp, #8]
+    bgt 1b
+    add sp, sp, #20
+    pop {r4-r11, pc}
+    @ an odd number of turns: begin with the second, whose offsets count from a turn before
+    4:
+    ldr r11, [r1]
+    ldr r10, [r1, #4]
+    ldr r8, [r1, #8]
+    pkhbt r9, r10, r11
+    subs r0, r0, #8
+    subs r1, r1, #8
+    subs r2, r2, #1
+    b 3b
+    .size FirQ15, . - FirQ15
+
 // From the sums of two units a turn to their new states; one function a format of the cell state.
 .macro LstmGates name, candidate_shift, tanh_shift
     .section .text.\name, "ax", %progbits

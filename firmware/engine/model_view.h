@@ -15,7 +15,7 @@ constexpr int32_t kPedalRateHz = 48000;
 
 enum class Precision : uint8_t { kCoarse, kFine, kFinest };
 
-enum class Architecture : uint8_t { kLstm = 1, kGru = 2 };
+enum class Architecture : uint8_t { kLstm = 1, kGru = 2, kEq = 3 };
 
 struct KnobDescription {
   char name[16];
@@ -30,7 +30,7 @@ constexpr uint8_t kFinest = 16;      // with kFine: hidden states of 30 bits
 // The first section of a blob, byte for byte (little-endian).
 struct ModelDescription {
   Architecture architecture;
-  uint8_t hidden_size;     // of each layer
+  uint8_t hidden_size;     // of each layer; this and the other fields of layers and heads are 0 in an EQ network
   uint8_t layer_count;     // 1..4; layer_count * hidden_size: 1..64
   uint8_t knob_count;      // 0..4
   uint8_t flags;           // kLowWeights and so on
@@ -42,8 +42,33 @@ struct ModelDescription {
   uint8_t cell_frac_bits[kMaxLayers];  // LSTM: Q format of each layer's cell state, 24..28
   char name[32];
   KnobDescription knobs[kMaxKnobs];
+  uint16_t cabinet_partitions;  // 0: no cabinet
+  uint16_t unused;
 };
-static_assert(sizeof(ModelDescription) == 168, "the blob's layout");
+static_assert(sizeof(ModelDescription) == 172, "the blob's layout");
+
+constexpr int kMaxEqAmps = 8;
+constexpr int kMaxEqBlocks = 12;
+constexpr int kMaxEqTaps = 1024;      // of a block
+constexpr int kEqTapCapacity = 3200;  // of all blocks, each filled up to a multiple of four
+constexpr int kEqLevelsPerAmp = 10;
+constexpr int kMaxEqFirFracBits = 36;
+
+// The section of an EQ network that says what shape it has, byte for byte.
+struct EqShape {
+  uint8_t amps;  // more than one: the knob goes from each to the next
+  uint8_t blocks;
+  uint16_t taps;
+  uint16_t dry_delay;  // of a block's dry signal, in frames
+  uint16_t unused;
+
+  int fir_count() const { return 2 * amps - 1; }
+  int level_count() const { return amps > 1 ? amps * kEqLevelsPerAmp + 1 : 1; }
+};
+static_assert(sizeof(EqShape) == 8, "the blob's layout");
+
+constexpr int kCabinetPartition = 128;  // taps of the cabinet's impulse response that share a shift
+constexpr int kMaxCabinetPartitions = 16;
 
 // Dot products of a unit in the rows of `layer`: LSTM i, f, g, o; GRU r, z, n from the state and, in a layer on
 // another, n from there.
@@ -65,6 +90,16 @@ inline int WeightIndex(int unit, int row, int state, int rows, int quads) {
   return (((unit / 2 * 2 * quads + state / 2) * 2 + unit % 2) * rows + row) * 2 + state % 2;
 }
 
+// Of an EQ network: what training/eq_morph.py and export/eq_quantize.py explain.
+struct EqView {
+  const EqShape* shape = nullptr;
+  const int32_t* firs = nullptr;           // [fir_count][blocks][taps]: amp 0, its product with amp 1, amp 1, ...
+  const int32_t* fir_frac_bits = nullptr;  // [blocks]
+  const int32_t* biases = nullptr;         // [amps][blocks], Q20
+  const int32_t* gate_logits = nullptr;    // [amps][blocks], Q21
+  const int32_t* levels = nullptr;         // [level_count], Q28
+};
+
 // Columns of four are i, f, g, o (LSTM) or r, z, n from the state, n from the input (GRU). Pre-activations are Q21 for
 // a sigmoid, Q22 for a tanh (LSTM: g, GRU: both n). `units` counts those of all layers, the lowest layer first.
 struct ModelView {
@@ -76,8 +111,11 @@ struct ModelView {
   const int8_t* int8_weights = nullptr;        // or these, in the same order...
   const int16_t* int8_steps = nullptr;         // ...and what one step of them is in int16: [units][4]
   const int32_t* head_weights = nullptr;       // [hidden], Q(head_frac_bits)
-  const int32_t* rest = nullptr;               // [units][2], see FixedEngine::Reset
+  const int32_t* rest = nullptr;               // [units][2], see RecurrentEngine::Reset
+  EqView eq;                                   // instead of all the above, of an EQ network
   const int32_t* resampling = nullptr;         // [ResamplingSteps::reach + 1], or nullptr where the rate is the pedal's
+  const int16_t* cabinet_taps = nullptr;       // [partitions][kCabinetPartition], each partition its last tap first
+  const int32_t* cabinet_shifts = nullptr;     // [partitions]: right, from a sum to Q26
   const int32_t* self_test_input = nullptr;    // [self_test_frames], Q31, at the model's rate
   const int32_t* self_test_output = nullptr;   // [self_test_frames], Q31: knobs at their defaults, from rest
   // For the float engine only, or nullptr: what rounding to int16 took from each recurrent weight, in 1/4096 of its

@@ -55,7 +55,9 @@ using FloatGru = FloatNetwork<GruLayer<kInputs, kHiddenSize>>;
 
 class RtneuralEngine {
  public:
-  static bool Plays(const ModelView& model) { return model.description->layer_count == 1; }
+  static bool Plays(const ModelView& model) {
+    return model.description->architecture != Architecture::kEq && model.description->layer_count == 1;
+  }
 
   // Allocates while it loads (RTNeural takes its weights as vectors), never while it plays.
   void Load(const ModelView& model);

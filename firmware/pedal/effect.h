@@ -34,15 +34,23 @@ class Effect {
     loaded_ = false;
     control_phase_ = 0;
     fault_count_ = 0;
-    std::memset(knob_target_, 0, sizeof knob_target_);
-    std::memset(knob_, 0, sizeof knob_);
+    std::memset(knobs_, 0, sizeof knobs_);
   }
 
   // Gains, Q28.
   void SetInputLevel(int32_t gain) { input_level_.SetTarget(gain); }
   void SetOutputLevel(int32_t gain) { output_level_.SetTarget(gain); }
 
-  void SetKnob(int knob, int32_t position_q31) { knob_target_[knob] = position_q31; }
+  // The knob arrives in as much time as has passed since it was set last: one that is read at regular intervals moves
+  // in straight lines from each reading to the next. Never faster than a full turn in 20 ms.
+  void SetKnob(int knob, int32_t position_q31) {
+    Knob& moved = knobs_[knob];
+    const int64_t distance = int64_t{position_q31} - moved.position;
+    const int64_t steps = std::clamp(moved.age, 1, kMaxKnobSteps);
+    moved.step = static_cast<int32_t>(std::min(((distance < 0 ? -distance : distance) + steps - 1) / steps, kKnobStep));
+    moved.target = position_q31;
+    moved.age = 0;
+  }
 
   void SetBypass(bool bypass) {
     bypass_ = bypass;
@@ -69,8 +77,8 @@ class Effect {
     mix_.Settle();
     control_phase_ = 0;
     for (int knob = 0; knob < kMaxKnobs; ++knob) {
-      knob_[knob] = knob_target_[knob];
-      engine_.SetKnob(knob, knob_[knob]);
+      knobs_[knob].position = knobs_[knob].target;
+      engine_.SetKnob(knob, knobs_[knob].position);
     }
     engine_.Reset();
   }
@@ -96,8 +104,15 @@ class Effect {
   static constexpr int32_t kLevelRampSamples = kSampleRateHz / 100;
   static constexpr int32_t kMixRampSamples = kSampleRateHz / 200;
   static constexpr size_t kControlInterval = 16;  // samples between two steps of a moving knob
-  static constexpr int32_t kKnobStep =
+  static constexpr int64_t kKnobStep =
       INT32_MAX / (kSampleRateHz / 50 / int32_t{kControlInterval});  // full turn: 20 ms
+  static constexpr int kMaxKnobSteps = 16;
+
+  struct Knob {
+    int32_t position, target;  // Q31
+    int32_t step;              // towards the target, every control interval
+    int age;                   // control intervals since it was set
+  };
 
   void AimMix() { mix_.SetTarget(loaded_ && !bypass_ && next_model_ == nullptr ? kFullMix : 0); }
 
@@ -105,7 +120,8 @@ class Effect {
     engine_.Load(next_kind_, *next_model_);
     for (int knob = 0; knob < kMaxKnobs; ++knob) {
       const bool used = knob < next_model_->description->knob_count;
-      knob_[knob] = knob_target_[knob] = used ? DefaultPosition(next_model_->description->knobs[knob]) : 0;
+      const int32_t position = used ? DefaultPosition(next_model_->description->knobs[knob]) : 0;
+      knobs_[knob] = {position, position, 0, 0};
     }
     next_model_ = nullptr;
     loaded_ = true;
@@ -113,11 +129,13 @@ class Effect {
   }
 
   void StepKnobs() {
-    for (int knob = 0; knob < kMaxKnobs; ++knob) {
-      if (knob_[knob] == knob_target_[knob]) continue;
-      const int64_t distance = int64_t{knob_target_[knob]} - knob_[knob];
-      knob_[knob] += static_cast<int32_t>(std::clamp<int64_t>(distance, -kKnobStep, kKnobStep));
-      engine_.SetKnob(knob, knob_[knob]);
+    for (int index = 0; index < kMaxKnobs; ++index) {
+      Knob& knob = knobs_[index];
+      knob.age = std::min(knob.age + 1, kMaxKnobSteps);
+      if (knob.position == knob.target) continue;
+      const int64_t distance = int64_t{knob.target} - knob.position;
+      knob.position += static_cast<int32_t>(std::clamp<int64_t>(distance, -knob.step, knob.step));
+      engine_.SetKnob(index, knob.position);
     }
   }
 
@@ -146,8 +164,8 @@ class Effect {
   Ramp input_level_, output_level_, mix_;
   bool bypass_, loaded_;
   EngineKind next_kind_;
-  const ModelView* next_model_;                       // asked for and not loaded yet
-  int32_t knob_[kMaxKnobs], knob_target_[kMaxKnobs];  // positions, Q31
+  const ModelView* next_model_;  // asked for and not loaded yet
+  Knob knobs_[kMaxKnobs];
   size_t control_phase_;
   uint32_t fault_count_;
 };

@@ -136,7 +136,7 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       const auto engine = request.Take<EngineKind>();
       if (!request.AtEnd() || slots_->Get(slot) == nullptr) return bad("the slot is empty");
       if (!Engine::Has(engine)) return bad("this firmware was built without that engine");
-      if (!Engine::Plays(engine, *slots_->Get(slot))) return bad("that engine plays models of one layer only");
+      if (!Engine::Plays(engine, *slots_->Get(slot))) return bad("that engine plays LSTMs and GRUs of one layer only");
       Select(slot, engine);
       return Status::kOk;
     }

@@ -16,9 +16,13 @@ from conftest import assert_one_line_error
 
 from export import activation_tables, blob, header, players, rtneural
 from export.budget import WEIGHT_CAPACITY_BYTES, budget, largest
+from export.cabinet import quantize_cabinet
+from export.eq_quantize import quantize_eq
 from export.quantize import quantize, requantized
 from hardware.firmware_build import RTNEURAL
-from training import model_file
+from training import blend, model_file
+from training.eq_block import EqNetwork
+from training.model_file import Model
 
 
 @pytest.fixture
@@ -45,12 +49,11 @@ def test_blob_has_the_documented_layout(quantized, self_test):
         tag, size = struct.unpack_from("<4sI", contents, offset)
         sections[tag.decode()] = contents[offset + 8 : offset + 8 + size]
         offset += 8 + (size + 7) // 8 * 8
-    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "REST", "TSTI", "TSTO", "RECL", "BIAL"]
+    assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "REST", "RECL", "BIAL", "TSTI", "TSTO"]
     assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
     assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
     described = blob.read_description(sections["DESC"])
     assert (described.name, described.architecture) == ("lstm-5", "lstm")
-    assert (described.hidden_size, described.layers) == (5, 1)
     assert [knob.name for knob in described.knobs] == ["knob 0"]
     assert described.knobs[0].default == 2.5
 
@@ -99,20 +102,35 @@ def test_header_holds_the_same_numbers_and_compiles(
         f"static_assert(kModel.resampling{resampling});\n"
         f"static_assert(kModel.{'int8' if weight_bits == 8 else 'recurrent'}_weights[3] == {first_weights[3]});\n"
     )
+    assert_compiles(path)
+
+
+def test_header_of_a_morph_with_a_cabinet_compiles(guitar, tmp_path):
+    torch.manual_seed(0)
+    networks = [EqNetwork.from_name("eq-2x7") for _ in range(2)]
+    models = [Model(f"amp{index}", "eq", network.config, network) for index, network in enumerate(networks)]
+    quantized = quantize_eq(blend.with_knob(models, "ab"))
+    cabinet = quantize_cabinet(np.array([0.5, 0.25, -0.125]))
+    text = header.text(quantized, blob.make_self_test(quantized, guitar), "pedal export ab.pt", cabinet)
+    assert "2 EQ blocks of 7 taps, a morph of 2" in text
+    (tmp_path / "model.h").write_text(text)
+    path = tmp_path / "main.cc"
+    path.write_text(
+        '#include "model.h"\nusing oddity::models::ab::kModel;\n'
+        "static_assert(kModel.description->architecture == oddity::Architecture::kEq);\n"
+        "static_assert(kModel.description->cabinet_partitions == 1 && kModel.eq.shape->amps == 2);\n"
+        f"static_assert(kModel.eq.firs[1] == {quantized.firs.reshape(-1)[1]});\n"
+        f"static_assert(kModel.eq.levels[20] == {quantized.levels[20]});\n"
+        f"static_assert(kModel.cabinet_taps[127] == {cabinet.taps[0, 127]});\n"
+        f"static_assert(kModel.cabinet_shifts[0] == {cabinet.shifts[0]});\n"
+    )
+    assert_compiles(path)
+
+
+def assert_compiles(path):
     include = activation_tables.HEADER.parent.parent
-    command = [
-        "g++",
-        "-std=c++17",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-fsyntax-only",
-        "-x",
-        "c++",
-        f"-I{include}",
-        str(path),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-x", "c++", f"-I{include}"]
+    result = subprocess.run(["g++", *flags, str(path)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
 

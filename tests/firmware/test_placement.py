@@ -30,14 +30,15 @@ def test_code_of_every_sample_lies_in_itcm(symbols):
     names = ["DotQ15Rows4", "DotQ15Rows3", "LstmGatesQ15Cell26", "LstmFineGatesQ15Cell24", "GruStackedFineGatesQ15"]
     names += ["oddity::FixedEngine::Process", "oddity::DotQ30", "oddity::UpdateLowStates"]
     names += ["oddity::Resampler::ToOwn", "oddity::Resampler::FromOwn"]
+    names += ["FirQ15", "oddity::EqEngine::Process", "oddity::EqEngine::ProcessBlock", "oddity::Cabinet::Process"]
     for name in names:
         assert symbols[name][0] in ITCM, name
     # Process may have these in it
-    assert all(address in ITCM for name, (address, _) in symbols.items() if "FixedEngine::Run<" in name)
+    assert all(address in ITCM for name, (address, _) in symbols.items() if "RecurrentEngine::Run<" in name)
 
 
 def test_what_every_sample_reads_lies_in_dtcm(symbols):
-    for name in ("oddity::kSigmoidTable", "oddity::kTanhTable", "oddity::kFineTable"):
+    for name in ("oddity::kSigmoidTable", "oddity::kTanhTable", "oddity::kFineTable", "oddity::kSoftSignTable"):
         assert symbols[name][0] in DTCM, name
     address, size = next(place for name, place in symbols.items() if name.endswith("::effect"))
     assert address in DTCM and address + size - 1 in DTCM

@@ -123,6 +123,19 @@ void knobs_move_in_steps_and_arrive() {
   CHECK(InvertingEngine::knobs[0] == INT32_MAX);
 }
 
+void knobs_that_are_read_regularly_move_in_straight_lines() {
+  Prepare();
+  constexpr int32_t kReading = 3 << 20;
+  Play(0, 48);
+  for (int32_t reading = 0; reading < 20; ++reading) {
+    effect.SetKnob(0, kHalf + reading * kReading);
+    for (int32_t step = 1; step <= 3; ++step) {  // 48 samples
+      Play(0, 16);
+      if (reading > 0) CHECK(InvertingEngine::knobs[0] == kHalf + (reading - 1) * kReading + step * (kReading / 3));
+    }
+  }
+}
+
 void any_split_into_blocks_gives_the_same_output() {
   static int32_t in[1024], whole[1024], split[1024];
   for (int i = 0; i < 1024; ++i) in[i] = (i * 2654435761u) >> 2;
@@ -205,6 +218,7 @@ int main() {
   RUN_TEST(a_model_change_fades_and_waits_for_service);
   RUN_TEST(a_fault_mutes_resets_and_counts);
   RUN_TEST(knobs_move_in_steps_and_arrive);
+  RUN_TEST(knobs_that_are_read_regularly_move_in_straight_lines);
   RUN_TEST(any_split_into_blocks_gives_the_same_output);
   RUN_TEST(the_meter_counts_overruns);
   RUN_TEST(frames_survive_the_way);
