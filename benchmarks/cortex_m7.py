@@ -21,13 +21,18 @@ images of its Eigen back end, with its own activations and with cheaper ones (fi
 engines are compiled with the same flags. A last table holds the fixed engine against the fastest of these rows. The
 firmware has networks of the sizes 8, 16, 20, 32, 40 and 64, and runs a model in the smallest that holds it: gru-10
 costs what gru-16 does, lstm-48 what lstm-64 does.
+
+EQ networks have rows in both precisions; that of a morph is of a knob that never stops, its mixing included. Rows of a
+cabinet are what it costs behind any model.
 """
 
 import functools
 import itertools
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,26 +40,46 @@ import torch
 from training_recipe import AMPS, SAMPLE_RATE_HZ, TEST_SECONDS, di, guitar, oversampled
 
 from export import blob, daisy, fixed_point
-from export.budget import CYCLES_PER_SAMPLE, USABLE_SHARE, Work, budget, largest, work
+from export.budget import (
+    CYCLES_PER_SAMPLE,
+    USABLE_SHARE,
+    Work,
+    budget,
+    cabinet_cycles,
+    eq_budget,
+    largest,
+    work,
+)
+from export.cabinet import quantize_cabinet
 from export.cortex_m7 import estimate
-from export.daisy import signal_to_noise_db
-from export.quantize import PRECISIONS, QuantizedModel, quantize, requantized
+from export.daisy import reference, signal_to_noise_db
+from export.eq_quantize import PRECISIONS as EQ_PRECISIONS
+from export.eq_quantize import QuantizedEq, padded, quantize_eq
+from export.fixed_point import Quantized
+from export.quantize import PRECISIONS, quantize, requantized
 from export.resampling import Resampling
 from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.instruction_trace import TracedPedal
-from hardware.protocol import Engine
+from hardware.protocol import Engine, Parameter
 from hardware.verify import error_to_signal
-from training import foreign, model_file
+from training import blend, foreign, model_file
+from training.cabinet import Cabinet
 from training.capture import Capture, Pair
+from training.eq_block import EqNetwork
+from training.eq_morph import EqMorph
 from training.errors import InputError
 from training.loop import Trainer, TrainingConfig
-from training.model_file import Model
+from training.model_file import Knob, Model, TrainableNetwork
 from training.recurrent import RecurrentNetwork
 
 MODELS = (
     *("lstm-8", "lstm-16", "lstm-20", "lstm-32", "lstm-40", "lstm-48", "lstm-64", "lstm-2x24"),
     *("gru-10", "gru-20", "gru-40", "gru-2x16"),
 )
+EQ_MODELS = ("eq-6x33-linear", "eq-6x33", "eq-6x129", "eq-6x257")
+MORPH, MORPH_TO = "eq-6x129", "eq-6x129-longer"
+CABINET_TAPS = (512, 1024, 2048)
+EQ_FIT_SHAPES = ((1, 33), (6, 33), (12, 64), (6, 129), (3, 257), (6, 257), (12, 264), (3, 1024))
 PRECISE_TOO = ("lstm-20", "lstm-40", "gru-10")
 """Models that are measured in higher precisions as well, needed or not."""
 LABELS = {"coarse": "fixed", "fine": "fixed-fine", "finest": "fixed-finest"}
@@ -73,6 +98,8 @@ ENGINE_FUNCTIONS = {
     Engine.FIXED: "oddity::FixedEngine::Process",
     Engine.RTNEURAL: "oddity::RtneuralEngine::Process",
 }
+MOVING = ("oddity::FixedEngine::SetKnob", ENGINE_FUNCTIONS[Engine.FIXED])
+MOVING_TO = (0.6, 0.7)
 RESAMPLING_FUNCTIONS = ("oddity::Resampler::ToOwn", "oddity::Resampler::FromOwn")
 RATES_HZ = (22_050, 32_000, 44_100, 88_200, 96_000)
 SPAN_FRAMES = 16
@@ -92,7 +119,7 @@ class Case:
     name: str
     engine: str
     model: Model
-    quantized: QuantizedModel
+    quantized: Quantized
     amp_errors: dict[str, float]
 
 
@@ -114,15 +141,17 @@ def trained_model(name: str) -> Model:
     """The model `name` ("lstm-40") after a short training on a crunchy amp; from build/bench/models if it is there."""
     path = kept(name)
     if not path.is_file():
-        trainer = Trainer(capture(), TrainingConfig(model=name, steps=TRAINING_STEPS), torch.device("cpu"))
-        while trainer.step < TRAINING_STEPS:
+        steps = TRAINING_STEPS * (4 if name.endswith("-longer") else 1)
+        config = TrainingConfig(model=name.removesuffix("-longer"), steps=steps)
+        trainer = Trainer(capture(), config, torch.device("cpu"))
+        while trainer.step < steps:
             trainer.train_on_draw()
         model_file.save(path, as_model(trainer.network))
     return model_file.load(path)
 
 
-def as_model(network: RecurrentNetwork) -> Model:
-    return Model(network.name, network.unit, network.config, network.eval())
+def as_model(network: TrainableNetwork | EqMorph) -> Model:
+    return Model(network.name, network.architecture, network.config, network.eval())
 
 
 def fine_tuned_case(audio: np.ndarray) -> Case:
@@ -166,6 +195,10 @@ def cases(audio: np.ndarray) -> list[Case]:
                 )
         if name == INT8_MODEL:
             found.append(fine_tuned_case(audio))
+    for name in EQ_MODELS:
+        model = trained_model(name)
+        for precision in EQ_PRECISIONS:
+            found.append(Case(name, LABELS[precision], model, replace(quantize_eq(model), precision=precision), {}))
     for path in sorted(OTHERS.iterdir()) if OTHERS.is_dir() else []:
         try:
             model = replace(foreign.read(path), sample_rate_hz=daisy.SAMPLE_RATE_HZ)  # the network alone
@@ -176,7 +209,7 @@ def cases(audio: np.ndarray) -> list[Case]:
     return found
 
 
-def upload(pedal: TracedPedal, quantized: QuantizedModel, audio: np.ndarray) -> None:
+def upload(pedal: TracedPedal, quantized: Quantized, audio: np.ndarray) -> None:
     pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, audio), low_weights=True))
 
 
@@ -200,14 +233,29 @@ def cost(pedal: TracedPedal, engine: Engine, audio: np.ndarray) -> dict[str, int
 
 def row_of(pedal: TracedPedal, engine: Engine, case: Case, label: str, stored_bytes: int, audio: np.ndarray) -> dict:
     """The row `label` of the model in slot 0, which is `case`'s."""
-    costs = cost(pedal, engine, audio)
-    sent = fixed_point.to_q31(audio[:PLAYED_FRAMES]) >> 8
+    if isinstance(case.quantized, QuantizedEq):
+        costs = span_cost(pedal, [ENGINE_FUNCTIONS[engine]], audio)
+    else:
+        costs = cost(pedal, engine, audio)
     pedal.select(0, engine)
+    return as_row(pedal, case.name, label, costs, stored_bytes, audio, partial(reference, case.model, None))
+
+
+def as_row(
+    pedal: TracedPedal,
+    name: str,
+    label: str,
+    costs: dict[str, int],
+    stored_bytes: int,
+    audio: np.ndarray,
+    exact: Callable[[np.ndarray], np.ndarray],
+) -> dict:
+    """A row with the SNR of what the pedal plays against what `exact` makes of the same samples, int32 [frames]."""
+    sent = fixed_point.to_q31(audio[:PLAYED_FRAMES]) >> 8
     pedal.reset()
-    reference = np.clip(case.model.render(sent * 2.0**-23, dtype=np.float64), -1.0, 1.0)
-    snr_db = signal_to_noise_db(reference, pedal.process(sent) * 2.0**-23)
+    snr_db = signal_to_noise_db(exact(sent << 8), pedal.process(sent) * 2.0**-23)
     row = {
-        "model": case.name,
+        "model": name,
         "engine": label,
         **costs,
         "budget": round(costs["cycles"] / CYCLES_PER_SAMPLE, 4),
@@ -219,7 +267,9 @@ def row_of(pedal: TracedPedal, engine: Engine, case: Case, label: str, stored_by
     return row
 
 
-def fixed_bytes(quantized: QuantizedModel) -> int:
+def fixed_bytes(quantized: Quantized) -> int:
+    if isinstance(quantized, QuantizedEq):
+        return sum(getattr(quantized, name).nbytes for name in ("firs", "biases", "gate_logits", "levels"))
     recurrent = ("recurrent_weights",) if quantized.weight_bits == 16 else ("int8_weights", "int8_steps")
     return sum(
         getattr(quantized, name).nbytes for name in ("bias", "scale", "input_weights", "head_weights", *recurrent)
@@ -244,10 +294,76 @@ def fit(pedal: TracedPedal, unit: str, precision: str, audio: np.ndarray) -> tup
         done: Work = work(unit, size, layers)
         terms.append([done.row_pairs, done.units, done.layers])
     counts, terms = np.array(counts), np.array(terms)
+    stated = np.array([budget(unit, *shape, precision).cycles_per_sample for shape in FIT_SHAPES])
+    return fitted(counts, terms, stated)
+
+
+def fitted(counts: np.ndarray, terms: np.ndarray, stated: np.ndarray) -> tuple[np.ndarray, bool]:
+    """What each of the terms takes, never below the counts at any row; and whether what is `stated` agrees to 5 %."""
     coefficients = np.linalg.lstsq(terms / counts[:, None], np.ones(len(counts)), rcond=None)[0]
     coefficients = coefficients * (counts / (terms @ coefficients)).max()
-    stated = np.array([budget(unit, *shape, precision).cycles_per_sample for shape in FIT_SHAPES])
     return coefficients, bool((np.abs(stated / (terms @ coefficients) - 1) < 0.05).all())
+
+
+def fit_eq(pedal: TracedPedal, precision: str, moving: bool, audio: np.ndarray) -> tuple[np.ndarray, bool]:
+    """As `fit`, of EQ networks, or of morphs whose knob moves."""
+    torch.manual_seed(0)
+    counts, terms, stated = [], [], []
+    for blocks, taps in EQ_FIT_SHAPES:
+        if moving:
+            model = replace(as_model(EqMorph(2, blocks=blocks, taps=taps)), knobs=(Knob("morph"),))
+        else:
+            model = as_model(EqNetwork(blocks, taps))
+        upload(pedal, replace(quantize_eq(model), precision=precision), audio)
+        costs = span_cost(pedal, MOVING if moving else MOVING[1:], audio, MOVING_TO if moving else ())
+        counts.append(costs["cycles"])
+        terms.append([blocks * padded(taps), blocks, 1])
+        stated.append(eq_budget(blocks, taps, precision, moving).cycles_per_sample)
+    return fitted(np.array(counts), np.array(terms), np.array(stated))
+
+
+def span_cost(pedal: TracedPedal, functions: Sequence[str], audio: np.ndarray, knob: Sequence[float] = ()) -> dict:
+    """Instructions and estimated cycles a sample of `functions` together, each traced in a span of its own; before each
+    the knob goes to the next of `knob`."""
+    samples = fixed_point.to_q31(audio) >> 8
+    pedal.select(0, Engine.FIXED)
+    pedal.reset()
+    pedal.process(samples[:WARM_UP_FRAMES])
+    instructions = cycles = 0.0
+    for index, function in enumerate(functions):
+        if knob:
+            pedal.set(Parameter.KNOB_1, knob[index])
+        first = WARM_UP_FRAMES + index * SPAN_FRAMES
+        steps = pedal.trace(function, samples[first : first + SPAN_FRAMES])
+        instructions += len(steps) / SPAN_FRAMES
+        cycles += estimate(steps) / SPAN_FRAMES
+    return {"instructions": round(instructions), "cycles": round(cycles), "block_overhead": 0}
+
+
+def morph_row(pedal: TracedPedal, audio: np.ndarray) -> dict:
+    """A morph while its knob moves: in every span the FIRs are mixed anew, and the old ones play as well. The SNR is of
+    where it stops."""
+    model = blend.with_knob([trained_model(MORPH), trained_model(MORPH_TO)], f"{MORPH}-morph-2")
+    quantized = quantize_eq(model)
+    upload(pedal, quantized, audio)
+    costs = span_cost(pedal, MOVING, audio, MOVING_TO)
+    exact = partial(reference, model, None, knobs=[2 * MOVING_TO[-1] - 0.5])
+    return as_row(pedal, model.name, "fixed, knob moving", costs, fixed_bytes(quantized), audio, exact)
+
+
+def cabinet_rows(pedal: TracedPedal, audio: np.ndarray) -> list[dict]:
+    """What an impulse response costs, whatever the model before it; the SNR is of both."""
+    rows, model = [], trained_model(MORPH)
+    quantized = quantize_eq(model)
+    for taps in CABINET_TAPS:
+        response = np.random.default_rng(0).standard_normal(taps) * np.exp(-np.arange(taps) / (taps / 7))
+        cabinet = Cabinet(f"cabinet, {taps} taps", response / np.abs(np.fft.rfft(response)).max())
+        stored = quantize_cabinet(cabinet.taps)
+        pedal.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, audio), cabinet=stored))
+        costs = span_cost(pedal, ["oddity::Cabinet::Process"], audio)
+        exact = partial(reference, model, None, cabinet=cabinet)
+        rows.append(as_row(pedal, cabinet.name, "fixed", costs, stored.taps.nbytes, audio, exact))
+    return rows
 
 
 def resampling_cycles(pedal: TracedPedal, audio: np.ndarray) -> dict[int, float]:
@@ -296,7 +412,7 @@ def main() -> None:
     audio = audio[int(np.argmax(np.abs(audio) > 0.05)) :]  # from the first note on
     measured = cases(audio)
     print(HEAD)
-    rows, fits, resampling = [], {}, {}
+    rows, fits, eq_fits, resampling = [], {}, {}, {}
     for image, rtneural_label in RTNEURAL_ROWS.items() if RTNEURAL.is_file() else [(FIRST_IMAGE, "")]:
         with TracedPedal(build(image)) as pedal:
             for case in measured:
@@ -308,10 +424,13 @@ def main() -> None:
                     stored = rtneural_bytes(case.model)
                     rows.append(row_of(pedal, Engine.RTNEURAL, case, rtneural_label, stored, audio))
             if image == FIRST_IMAGE:
+                rows += [morph_row(pedal, audio), *cabinet_rows(pedal, audio)]
+                kinds = itertools.product(EQ_PRECISIONS, (False, True))
+                eq_fits = {(precision, moving): fit_eq(pedal, precision, moving, audio) for precision, moving in kinds}
                 kinds = itertools.product(("lstm", "gru"), PRECISIONS)
                 fits = {(unit, precision): fit(pedal, unit, precision, audio) for unit, precision in kinds}
                 resampling = resampling_cycles(pedal, audio)
-    order = list(dict.fromkeys(case.name for case in measured))
+    order = list(dict.fromkeys([case.name for case in measured] + [row["model"] for row in rows]))
     rows.sort(key=lambda row: order.index(row["model"]))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "cortex_m7.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -331,7 +450,16 @@ def main() -> None:
     print("for export/budget.py: cycles by row pair, unit and layer")
     for (unit, precision), (coefficients, _) in fits.items():
         print(f'    ("{unit}", "{precision}"): ({", ".join(f"{value:.2f}" for value in coefficients)}),')
-    if not resampling_agrees(resampling) or not all(agrees for _, agrees in fits.values()):
+    print("and of EQ networks: cycles by tap of a block, block and frame")
+    for (precision, moving), (coefficients, _) in eq_fits.items():
+        print(f'    ("{precision}", {moving}): ({", ".join(f"{value:.3f}" for value in coefficients)}),')
+    fits |= eq_fits
+    cabinets_agree = all(
+        row["cycles"] <= cabinet_cycles(int(row["model"].split()[1])) + 1 <= 1.1 * row["cycles"]
+        for row in rows
+        if row["model"].startswith("cabinet")
+    )
+    if not cabinets_agree or not resampling_agrees(resampling) or not all(agrees for _, agrees in fits.values()):
         sys.exit("export/budget.py has other numbers: put these in")
 
 

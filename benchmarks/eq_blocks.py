@@ -5,8 +5,8 @@ on 15 s that training never saw. Writes docs/eq-blocks-table.md. What is trained
 that a run that was broken off goes on.
 
 The amps: three waveshapers with filters and a Tube Screamer's circuit, which are made here, and a capture of a
-high-gain amp by others (a NAM A2 WaveNet), where ../shared/data is. `--sweep` instead tries other banks of the EQ
-network on two of them and prints what they reach.
+high-gain amp by others (a NAM A2 WaveNet), where ../shared/data is. `--sweep` instead tries other banks and losses of
+the EQ network on two of them and prints what they reach.
 """
 
 import json
@@ -14,6 +14,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import click
@@ -48,13 +50,14 @@ MODELS = (
     *("lstm-8", "lstm-16", "lstm-20", "lstm-40", "gru-10"),
 )
 SWEEP: dict[str, Callable[[], EqNetwork]] = {
-    **{f"6 x {taps} taps": lambda taps=taps: EqNetwork(6, taps) for taps in (33, 65, 129, 257, 511)},
-    "4 x 193 taps": lambda: EqNetwork(4, 193),
-    "8 x 97 taps": lambda: EqNetwork(8, 97),
-    **{f"6 x 129 taps, Q {q}": lambda q=q: EqNetwork(6, 129, q=q) for q in (0.7, 1.0, 1.5, 2.5, 4.0)},
-    **{f"6 x 129 taps, {bands} bands": lambda bands=bands: EqNetwork(6, 129, bands=bands) for bands in (24, 40, 90)},
-    "6 x 33 taps, linear phase": lambda: EqNetwork(6, 33, "linear"),
+    **{f"6 x {taps} taps": partial(EqNetwork, 6, taps) for taps in (33, 65, 129, 257, 511)},
+    "4 x 193 taps": partial(EqNetwork, 4, 193),
+    "8 x 97 taps": partial(EqNetwork, 8, 97),
+    **{f"6 x 129 taps, Q {q}": partial(EqNetwork, 6, 129, q=q) for q in (0.7, 1.5, 2.0, 4.0, 6.0)},
+    **{f"6 x 129 taps, {bands} bands": partial(EqNetwork, 6, 129, bands=bands) for bands in (24, 40, 90)},
+    "6 x 33 taps, linear phase": partial(EqNetwork, 6, 33, "linear"),
 }
+LOSS_MODELS = ("eq-6x33-linear", "eq-6x129")
 SWEEP_AMPS = ("crunch", "high-gain")
 CAPTURE = REPOSITORY.parent / "shared" / "data" / "models" / "oyama_LogicProAmp_A2.nam"
 OUT = Path("build/bench/eq_blocks")
@@ -84,9 +87,9 @@ def amps() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     return made
 
 
-def trained(network: TrainableNetwork, capture: Capture, seconds: float) -> tuple[TrainableNetwork, float]:
+def trained(network: TrainableNetwork, capture: Capture, seconds: float, loss: str) -> tuple[TrainableNetwork, float]:
     """The best of `seconds` of CPU time, by validation; and the seconds that it took."""
-    config = TrainingConfig(model=network.name)
+    config = TrainingConfig(model=network.name, loss=loss)
     steps = loop.affordable_steps(capture, config, 0.95 * seconds, clock=time.process_time)
     started = time.process_time()
     if isinstance(network, EqNetwork):
@@ -109,14 +112,21 @@ def errors(network: TrainableNetwork, dry: np.ndarray, wet: np.ndarray) -> tuple
     return losses.esr(played, wanted).item(), losses.mel_error_db(played, wanted)
 
 
-def measured(amp: str, label: str, make: Callable[[], TrainableNetwork], pair: tuple, seconds: float) -> dict:
+def measured(
+    amp: str,
+    label: str,
+    make: Callable[[], TrainableNetwork],
+    pair: tuple[np.ndarray, np.ndarray],
+    seconds: float,
+    loss: str = "esr",
+) -> dict:
     """What came of one training, from build/bench/eq_blocks where it is there."""
     path = OUT / f"{amp}_{label}_{seconds:g}.json".replace(" ", "_")
     if not path.is_file():
         dry, wet = pair
         test = len(dry) - TEST_SECONDS * SAMPLE_RATE_HZ
         torch.manual_seed(0)
-        network, took_s = trained(make(), Capture((Pair(amp, dry[:test], wet[:test]),)), seconds)
+        network, took_s = trained(make(), Capture((Pair(amp, dry[:test], wet[:test]),)), seconds, loss)
         esr, mel_db = errors(network, dry, wet)
         row = {"amp": amp, "model": label, "esr_db": 10 * math.log10(esr), "mel_db": mel_db, "cpu_s": took_s}
         with written_aside(path) as scratch:
@@ -154,13 +164,13 @@ def table(rows: list[dict], seconds: float) -> str:
 
 @click.command()
 @click.option("--seconds", default=60.0, show_default=True, help="CPU seconds of training, for each model and amp.")
-@click.option("--sweep", is_flag=True, help="Other banks of the EQ network instead.")
+@click.option("--sweep", is_flag=True, help="Other banks and losses of the EQ network instead.")
 def main(seconds: float, sweep: bool) -> None:
     """Train every model on every amp, and write docs/eq-blocks-table.md."""
     torch.set_num_threads(1)
     keep_freed_memory()
     dry = di()
-    named = {name: (lambda name=name: model_file.network_named(name)) for name in MODELS}
+    named = {name: partial(model_file.network_named, name) for name in MODELS}
     rows = []
     for amp, play in amps().items():
         if sweep and amp not in SWEEP_AMPS:
@@ -168,6 +178,8 @@ def main(seconds: float, sweep: bool) -> None:
         wet = play(dry).astype(np.float32)
         for label, make in (SWEEP if sweep else named).items():
             rows.append(measured(amp, label, make, (dry, wet), seconds))
+        for name, loss in product(LOSS_MODELS, losses.KINDS) if sweep else ():
+            measured(amp, f"{name}, {loss} loss", named[name], (dry, wet), seconds, loss)
     if not sweep:
         with written_aside(TABLE) as scratch:
             scratch.write_text(table(rows, seconds))

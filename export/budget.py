@@ -39,9 +39,14 @@ _CYCLES = {
 
 _RESAMPLING_CYCLES = 5.6, 62.0
 """Of a frame: for one tap, and for the rest."""
-_EQ_CYCLES = {"coarse": (0.6, 40.0, 30.0), "fine": (1.2, 60.0, 30.0)}
-"""Of a frame, by precision: for one tap of a block, for one block, and for the rest."""
-_CABINET_CYCLES = 0.6, 30.0
+_EQ_CYCLES = {
+    ("coarse", False): (0.58, 53.2, 19.2),
+    ("coarse", True): (2.80, 113.3, 29.3),
+    ("fine", False): (1.16, 71.1, 18.5),
+    ("fine", True): (3.86, 139.0, 29.8),
+}
+"""Of a frame, by precision and whether a knob moves: for one tap of a block, for one block, and for the rest."""
+_CABINET_CYCLES = 0.665, 27.0
 """Of a frame: for one tap, and for the rest."""
 
 
@@ -103,9 +108,10 @@ def budget(
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
-def eq_budget(blocks: int, taps: int, precision: str = "coarse") -> Budget:
-    """The cost of an EQ network, its knob standing still where it has one."""
-    per_tap, per_block, rest = _EQ_CYCLES[precision]
+def eq_budget(blocks: int, taps: int, precision: str = "coarse", moving: bool = False) -> Budget:
+    """The cost of an EQ network. moving: of a morph whose knob does not stand still: its FIRs are mixed anew every 16
+    frames, and the old ones play on until the new ones have taken over."""
+    per_tap, per_block, rest = _EQ_CYCLES[precision, moving]
     cycles = (per_tap * padded(taps) + per_block) * blocks + rest
     return Budget(f"eq-{blocks}x{taps}", round(cycles), 2 * blocks * padded(taps))
 
@@ -117,9 +123,9 @@ def cabinet_cycles(taps: int) -> int:
 
 
 def of_quantized(quantized: Quantized) -> Budget:
-    """The cost of a quantized model."""
+    """The cost of a quantized model, a morph's while its knob moves."""
     if isinstance(quantized, QuantizedEq):
-        return eq_budget(quantized.blocks, quantized.taps, quantized.precision)
+        return eq_budget(quantized.blocks, quantized.taps, quantized.precision, quantized.amps > 1)
     return budget(
         quantized.architecture, quantized.hidden_size, quantized.layers, quantized.precision, quantized.resampling
     )
@@ -130,8 +136,9 @@ def of_model(model: Model) -> Budget:
     no engine for the network, does not convert the rate, or has not the time."""
     network, usable = model.network, CYCLES_PER_SAMPLE * USABLE_SHARE
     if isinstance(network, EqNetwork | EqMorph):
+        moving = isinstance(network, EqMorph)
         shape = network.first if isinstance(network, EqMorph) else network
-        return eq_budget(shape.blocks, shape.taps)
+        return _within(eq_budget(shape.blocks, shape.taps, moving=moving), "fewer taps or blocks can")
     if not isinstance(network, RecurrentNetwork):
         # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
         cycles = (network.multiplies_per_sample + 1) // 2
@@ -141,11 +148,16 @@ def of_model(model: Model) -> Budget:
         )
     resampling = needed(model.sample_rate_hz)
     cost = budget(network.unit, network.hidden_size, network.layers, resampling=resampling)
+    return _within(cost, f"the largest that can is {largest(network.unit, network.layers, resampling).name}")
+
+
+def _within(cost: Budget, what_can: str) -> Budget:
+    """Raise InputError unless the chip has the time."""
+    usable = CYCLES_PER_SAMPLE * USABLE_SHARE
     if not cost.fits:
         raise InputError(
             f"{cost.name} cannot run in real time: {cost.cycles_per_sample:,} cycles a sample are "
-            f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; the largest that can is "
-            f"{largest(network.unit, network.layers, resampling).name}"
+            f"{cost.cycles_per_sample / usable - 1:.0%} over the usable {usable:,.0f}; {what_can}"
         )
     return cost
 

@@ -317,6 +317,7 @@ def write(exported: Exported, base: Path, command: str, low_weights: bool = Fals
 def summary(exported: Exported) -> str:
     """What `pedal export` prints: the model, what each choice would cost, and what the chosen one takes."""
     quantized, cost, cycles = exported.quantized, exported.budget, exported.cycles_per_sample
+    turning = " while the knob turns" if isinstance(quantized, QuantizedEq) and quantized.amps > 1 else ""
     accuracy = ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar where it is quietest")
     rows = [
         ("model", f"{quantized.name} ({cost.name})"),
@@ -325,7 +326,8 @@ def summary(exported: Exported) -> str:
         accuracy,
         (
             "processor",
-            f"{cycles:,} of {CYCLES_PER_SAMPLE:,} cycles a sample: {cycles / CYCLES_PER_SAMPLE:.0%}, estimated",
+            f"{cycles:,} of {CYCLES_PER_SAMPLE:,} cycles a sample{turning}: {cycles / CYCLES_PER_SAMPLE:.0%}, "
+            "estimated",
         ),
         ("flash", f"{len(exported.blob()):,} bytes (blob)"),
         ("memory", f"{cost.weight_bytes:,} of {WEIGHT_CAPACITY_BYTES:,} bytes for weights, tightly coupled"),

@@ -165,7 +165,10 @@ def _draw_biases(axes: Axes, network: EqNetwork, blocks: list[Stage]) -> None:
     biases = network.bias.detach().numpy()
     _bars(axes, biases, blocks)
     reach = 1.2 * max(float(np.abs(biases).max()), 0.05)
-    axes.set(xlim=(-reach, reach), yticks=[])
+    axes.set(xlim=(-reach, reach), yticks=[], xticks=[0])
+    for row, bias in enumerate(biases):
+        place, side = (-0.04 * reach, "right") if bias > 0 else (0.04 * reach, "left")
+        axes.text(place, row, f"{bias:.2f}".replace("-", "−"), color=INK, fontsize=9, va="center", ha=side)
     axes.spines["left"].set_visible(False)
     axes.axvline(0, color=FAINT, linewidth=0.8)
     _title(axes, "bias")

@@ -185,7 +185,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workplace, run_pedal,
 
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
 
     (workplace / "out.wav").write_bytes(b"precious")
     command = ("run", "di.wav", "out.wav", "--model", "amp.pt", "--on", "native")

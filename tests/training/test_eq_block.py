@@ -112,6 +112,10 @@ def test_round_trip(tmp_path) -> None:
     assert np.array_equal(loaded.render(NOISE), Model("amp", "eq", made.config, made).render(NOISE))
 
 
+def test_eq_alone_is_the_best_trade() -> None:
+    assert model_file.network_named("eq").name == "eq-6x129"
+
+
 def test_files_of_format_2_are_read(tmp_path) -> None:
     made = network()
     with torch.no_grad():
@@ -121,7 +125,12 @@ def test_files_of_format_2_are_read(tmp_path) -> None:
     record = torch.load(path, weights_only=True)
     del record["weights"]["log_level"]
     torch.save({**record, "format": 2, "config": {"blocks": 3, "taps": 33}}, path)
-    assert np.array_equal(model_file.load(path).render(NOISE), Model("amp", "eq", made.config, made).render(NOISE))
+    loaded = model_file.load(path)
+    assert loaded.config == {"blocks": 3, "taps": 33, "phase": "minimum", "bands": 60, "q": 1.5}
+    with torch.no_grad():
+        of_then = EqNetwork(3, 33, q=1.5)
+        of_then.load_state_dict(made.state_dict())
+    assert np.array_equal(loaded.render(NOISE), Model("amp", "eq", of_then.config, of_then).render(NOISE))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def amp(name: str = "eq-6x129", gain: float = 1.0, seed: int = 0) -> Model:
 
 
 def test_soft_sign_without_a_division() -> None:
-    u = np.concatenate([np.arange(3000), np.geomspace(3e3, 1.6e9, 5000).astype(np.int64)])
+    u = np.concatenate([np.arange(1, 3000), np.geomspace(3e3, 1.6e9, 5000).astype(np.int64)])
     u = np.concatenate([u, -u])
     played = np.array([eq_fixed_point._soft_sign(int(each)) for each in u]) * 2.0**-30
     exact = u / (2.0**20 + np.abs(u))
