@@ -20,7 +20,7 @@ of an EQ network:
     EQFI     int32 [2 * amps - 1][blocks][taps]
     EQBI     int32 [amps][blocks]
     EQGA     int32 [amps][blocks]
-    EQLV     int32 [10 * amps + 1] of a morph, else [1]
+    EQLV     int32 [10 * (amps - 1) + 2 * beyond + 1] of a morph, else [1]
 of both:
     CABS     int32 [partitions]  the cabinet, where there is one
     CABT     int16 [partitions][128]
@@ -100,7 +100,7 @@ def sections(
 
 
 def _eq_sections(model: QuantizedEq) -> dict[str, np.ndarray]:
-    shape = struct.pack("<2B3H", model.amps, model.blocks, model.taps, model.dry_delay, 0)
+    shape = struct.pack("<2B3H", model.amps, model.blocks, model.taps, model.dry_delay, model.beyond)
     return {
         "EQSH": np.frombuffer(shape, np.int8),
         "EQFB": model.fir_frac_bits,

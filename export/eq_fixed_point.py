@@ -33,6 +33,7 @@ def run(
         model.biases.astype(np.int64),
         model.gate_logits.astype(np.int64),
         model.levels.astype(np.int64),
+        model.beyond,
         model.dry_delay,
         model.precision == "fine",
         samples_q31.astype(np.int64),
@@ -70,20 +71,25 @@ def _soft_sign(u: int) -> int:
 
 
 @njit(cache=True)
-def _place(amps: int, position: int) -> tuple[int, int]:
-    """The amp below a knob's position, and alpha from there, Q27."""
+def _along(amps: int, beyond: int, position: int) -> int:
+    """How far along the knob's places a position is, Q31."""
+    return (_PLACES_PER_AMP * (amps - 1) + 2 * beyond) * position
+
+
+@njit(cache=True)
+def _place(amps: int, beyond: int, along: int) -> tuple[int, int]:
+    """The amp below, and alpha from there, Q27."""
     if amps == 1:
         return 0, 0
-    alpha = ((amps * position) >> 4) - (_ALPHA_ONE >> 1)
+    alpha = (along - (beyond << 31)) // (_PLACES_PER_AMP << 4)
     below = min(max(alpha >> 27, 0), amps - 2)
     return below, alpha - below * _ALPHA_ONE
 
 
 @njit(cache=True)
-def _level(amps: int, levels: np.ndarray, position: int) -> int:
+def _level(amps: int, levels: np.ndarray, along: int) -> int:
     if amps == 1:
         return int(levels[0])
-    along = _PLACES_PER_AMP * amps * position
     place, rest = along >> 31, along & ((1 << 31) - 1)
     return int(levels[place] + (((levels[place + 1] - levels[place]) * rest) >> 31))
 
@@ -116,6 +122,7 @@ def _run(
     biases: np.ndarray,  # [amps, blocks]
     gate_logits: np.ndarray,  # [amps, blocks]
     levels: np.ndarray,
+    beyond: int,
     dry_delay: int,
     fine: bool,
     samples: np.ndarray,  # [frames]
@@ -141,7 +148,8 @@ def _run(
         if frame % CONTROL_FRAMES == 0:
             taps[0], shift[0], bias[0], gate[0], level[0] = taps[1], shift[1], bias[1], gate[1], level[1]
         if frame == -1 or (frame % CONTROL_FRAMES == 0 and positions[step] != positions[step - 1]):
-            below, alpha = _place(amps, positions[step])
+            along_knob = _along(amps, beyond, positions[step])
+            below, alpha = _place(amps, beyond, along_knob)
             for block in range(blocks):
                 mixed = _mixed(firs[:, block], below, alpha)
                 by = shift_for(mixed)
@@ -149,7 +157,7 @@ def _run(
                 shift[1, block] = max(15 + fir_frac_bits[block] - MIXED_BITS - by - PRE_FRAC_BITS, 1)
                 bias[1, block] = min(max(_between(biases[:, block], below, alpha), -_LARGEST_BIAS), _LARGEST_BIAS)
                 gate[1, block] = _sigmoid(_between(gate_logits[:, block], below, alpha))
-            level[1] = _level(amps, levels, positions[step])
+            level[1] = _level(amps, levels, along_knob)
             if frame == -1:
                 taps[0], shift[0], bias[0], gate[0], level[0] = taps[1], shift[1], bias[1], gate[1], level[1]
         along = frame % CONTROL_FRAMES + 1

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from training.eq_block import SAMPLE_RATE_HZ, EqNetwork
-from training.eq_morph import LEVELS_PER_AMP, EqMorph
+from training.eq_morph import EqMorph
 from training.errors import InputError
 from training.model_file import Knob, Model
 
@@ -47,13 +47,15 @@ class QuantizedEq:
 
     `firs` int32 [2 * amps - 1, blocks, taps]: amp 0, its product with amp 1, amp 1, ... Q(fir_frac_bits) of the block;
     `fir_frac_bits` int32 [blocks]. `biases` int32 [amps, blocks]; `gate_logits` int32 [amps, blocks]; `levels` int32
-    [10 * amps + 1] of a morph, else [1]. `dry_delay`: of a block's dry signal, in frames.
+    [10 * (amps - 1) + 2 * beyond + 1] of a morph, else [1]. `beyond`: tenths of alpha past the first amp and the last.
+    `dry_delay`: of a block's dry signal, in frames.
     """
 
     name: str
     sample_rate_hz: int
     knobs: tuple[Knob, ...]
     amps: int
+    beyond: int
     blocks: int
     taps: int
     dry_delay: int
@@ -112,6 +114,7 @@ def quantize_eq(model: Model) -> QuantizedEq:
         sample_rate_hz=model.sample_rate_hz,
         knobs=model.knobs,
         amps=len(amps),
+        beyond=network.beyond if isinstance(network, EqMorph) else 0,
         blocks=first.blocks,
         taps=first.taps,
         dry_delay=first.block_delay,
@@ -134,6 +137,3 @@ def _refuse_too_large(model: Model, network: EqNetwork, alpha: float) -> None:
             raise InputError(
                 f"{model.name}: {what} reaches {reached:.0f}{where}; the fixed-point engine holds {limit:.0f}"
             )
-
-
-assert LEVELS_PER_AMP == 10  # the engine's

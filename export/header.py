@@ -174,7 +174,8 @@ def _eq(model: QuantizedEq, arrays: dict[str, np.ndarray]) -> _Own:
             *_array("kBiases", arrays["EQBI"], "[amps][blocks] Q20"),
             *_array("kGateLogits", arrays["EQGA"], "[amps][blocks] Q21"),
             *_array("kLevels", arrays["EQLV"], "[places of the knob] Q28"),
-            f"inline constexpr EqShape kShape = {{{model.amps}, {model.blocks}, {model.taps}, {model.dry_delay}, 0}};",
+            f"inline constexpr EqShape kShape = {{{model.amps}, {model.blocks}, {model.taps}, {model.dry_delay}, "
+            f"{model.beyond}}};",
             "",
         ],
         ["nullptr"] * 8 + ["{&kShape, kFirs, kFirFracBits, kBiases, kGateLogits, kLevels}", "nullptr"],

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from training.eq_block import SAMPLE_RATE_HZ, EqNetwork
-from training.eq_morph import BEYOND, EqMorph, blended, even_level, require_alike, with_level
+from training.eq_morph import EqMorph, blended, even_level, require_alike, with_level
 from training.errors import InputError
 from training.model_file import Knob, Model
 
@@ -31,8 +31,8 @@ def weighted(models: Sequence[Model], weights: Sequence[float], name: str, even:
     if even and not any(weight > 0 for weight in weights):
         raise InputError("at least one weight should be above 0")
     network = blended(networks, weights)
-    if even and len(models) == 2 and math.isclose(sum(weights), 1) and -BEYOND <= weights[1] <= 1 + BEYOND:
-        morph = EqMorph.of(networks)
+    morph = EqMorph.of(networks) if len(models) == 2 and math.isclose(sum(weights), 1) else None
+    if even and morph is not None and morph.lowest <= weights[1] <= morph.highest:
         morph.follow(_guitar(), [weights[1]])
         network = with_level(network, morph.level(weights[1]))
     elif even:
@@ -42,13 +42,13 @@ def weighted(models: Sequence[Model], weights: Sequence[float], name: str, even:
 
 def with_knob(models: Sequence[Model], name: str) -> Model:
     """The amp, to be called `name`, with a knob that goes from each of `models` to the next, and half a step beyond the
-    first and the last.
+    first and the last, or less where the pedal's formats end before.
 
     Raises InputError for models that are no EQ networks of one shape, for a single one and for more than 8.
     """
-    knob = Knob(KNOB, -BEYOND, len(models) - 1 + BEYOND, 0.0)
     network = EqMorph.of(_networks(models))
     network.follow(_guitar())
+    knob = Knob(KNOB, network.lowest, network.highest, 0.0)
     return Model(
         name, "morph", network.config, network, knobs=(knob,), levels=_levels(models), training=_origin(models, None)
     )

@@ -10,12 +10,12 @@ import torch
 from training.eq_block import EqNetwork, State
 from training.errors import InputError, shown
 
-BEYOND = 0.5
-"""So far the knob goes past the first amp and past the last, where one amp to the next is 1."""
-LEVELS_PER_AMP = 10
+PLACES_PER_AMP = 10
+MAXIMUM_BEYOND = 5
+"""Places that the knob goes past the first amp and past the last: half of what is between one amp and the next."""
 MAXIMUM_AMPS = 8
-LARGEST_LEVEL = 7.9
-"""What the pedal's format holds."""
+LARGEST_LEVEL, LARGEST_GAIN, LARGEST_BIAS = 7.9, 1000.0, 500.0
+"""What the pedal's formats hold: of the level, of a block's absolute taps together, and of its bias."""
 
 
 class EqMorph(torch.nn.Module):
@@ -34,7 +34,8 @@ class EqMorph(torch.nn.Module):
     block's output is multiplied by at every tenth of alpha from the lowest, with straight lines in between. `follow`
     sets them so that the loudness goes evenly from A to B and stays beyond them.
 
-    The knob's position from 0 to 1 takes alpha from -0.5 to amps - 0.5. Source of the idea: "Latent Space Oddity",
+    The knob's position from 0 to 1 takes alpha from `lowest` to `highest`: `beyond` tenths past the first amp and the
+    last. Source of the idea: "Latent Space Oddity",
     DAFx 2020; of the three FIRs: ours.
     """
 
@@ -42,21 +43,30 @@ class EqMorph(torch.nn.Module):
     knob_count = 1
     levels: torch.Tensor
 
-    def __init__(self, amps: int, **shape: Any) -> None:
+    def __init__(self, amps: int, beyond: int = MAXIMUM_BEYOND, **shape: Any) -> None:
         super().__init__()
         if not 2 <= amps <= MAXIMUM_AMPS:
             raise InputError(f"{shown(amps)} amps are outside 2 to {MAXIMUM_AMPS}")
+        if not 0 <= beyond <= MAXIMUM_BEYOND:
+            raise InputError(f"{shown(beyond)} places beyond the amps are outside 0 to {MAXIMUM_BEYOND}")
+        self.beyond = beyond
         self.amps = torch.nn.ModuleList(EqNetwork(**shape) for _ in range(amps))
-        self.register_buffer("levels", torch.ones(amps * LEVELS_PER_AMP + 1))
+        self.register_buffer("levels", torch.ones((amps - 1) * PLACES_PER_AMP + 2 * beyond + 1))
         self.multiplies_per_sample = self.first.multiplies_per_sample
 
     @classmethod
     def of(cls, networks: Sequence[EqNetwork]) -> "EqMorph":
-        """Raises InputError for networks that `blended` refuses, for one alone and for more than 8."""
-        morph = cls(len(networks), **networks[0].config)
+        """The knob goes beyond the amps by up to half of what is between them, as far as the pedal's formats hold it.
+
+        Raises InputError for networks that `blended` refuses, for one alone and for more than 8.
+        """
         require_alike(networks)
-        for own, network in zip(morph.amps, networks, strict=True):
-            own.load_state_dict(network.state_dict())
+        for beyond in range(MAXIMUM_BEYOND, -1, -1):
+            morph = cls(len(networks), beyond, **networks[0].config)
+            for own, network in zip(morph.amps, networks, strict=True):
+                own.load_state_dict(network.state_dict())
+            if all(_within_formats(blended(networks, morph.weights(end))) for end in (morph.lowest, morph.highest)):
+                break
         return morph.eval()
 
     @property
@@ -76,20 +86,29 @@ class EqMorph(torch.nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"amps": len(self.amps), **self.first.config}
+        return {"amps": len(self.amps), "beyond": self.beyond, **self.first.config}
 
     @property
     def latency_frames(self) -> int:
         return self.first.latency_frames
 
     @property
+    def lowest(self) -> float:
+        """Of alpha."""
+        return -self.beyond / PLACES_PER_AMP
+
+    @property
+    def highest(self) -> float:
+        return len(self.amps) - 1 - self.lowest
+
+    @property
     def places(self) -> list[float]:
         """Alpha of each of `levels`."""
-        return [place / LEVELS_PER_AMP - BEYOND for place in range(len(self.levels))]
+        return [(place - self.beyond) / PLACES_PER_AMP for place in range(len(self.levels))]
 
     def alpha(self, position: float) -> float:
         """Of a knob's position from 0 to 1."""
-        return len(self.amps) * position - BEYOND
+        return self.lowest + position * (self.highest - self.lowest)
 
     def weights(self, alpha: float) -> list[float]:
         """How much of each network's theta is in the one at `alpha`; they sum up to 1."""
@@ -99,7 +118,7 @@ class EqMorph(torch.nn.Module):
         return weights
 
     def level(self, alpha: float) -> float:
-        place = (alpha + BEYOND) * LEVELS_PER_AMP
+        place = (alpha - self.lowest) * PLACES_PER_AMP
         below = min(max(math.floor(place), 0), len(self.levels) - 2)
         lower, upper = self.levels[below].item(), self.levels[below + 1].item()
         return lower + (upper - lower) * (place - below)
@@ -113,7 +132,7 @@ class EqMorph(torch.nn.Module):
         """Set `levels` by how loud `guitar` [1, frames] becomes: all, or those that count at `alphas`."""
         loudness_db = [_loudness_db(network, guitar) for network in self.networks]
         for index, place in enumerate(self.places):
-            if alphas is None or any(abs(place - alpha) < 1 / LEVELS_PER_AMP for alpha in alphas):
+            if alphas is None or any(abs(place - alpha) < 1 / PLACES_PER_AMP for alpha in alphas):
                 self.levels[index] = even_level(self.networks, self.weights(place), guitar, loudness_db)
 
     def forward(
@@ -123,6 +142,11 @@ class EqMorph(torch.nn.Module):
         if (knobs != knobs[0]).any():
             raise ValueError("all streams of a batch play at the same place")
         return self.at(self.alpha(knobs[0, 0].item())).to(audio.dtype)(audio, None, state)
+
+
+def _within_formats(network: EqNetwork) -> bool:
+    gain, bias = network.fir.abs().sum(1).max().item(), network.bias.abs().max().item()
+    return gain <= LARGEST_GAIN and bias <= LARGEST_BIAS
 
 
 def require_alike(networks: Sequence[EqNetwork]) -> None:

@@ -282,7 +282,7 @@ def network_from(architecture: str, config: dict[str, Any]) -> Network:
     if architecture == "eq":
         return EqNetwork(**_checked(config, eq_types))
     if architecture == "morph":
-        return EqMorph(**_checked(config, {"amps": int, **eq_types}))
+        return EqMorph(**_checked(config, {"amps": int, "beyond": int, **eq_types}))
     if architecture not in UNITS:
         raise InputError(f"unknown architecture {architecture[:40]!r}")
     types = {"hidden_size": int, "knob_count": int, "layers": int, "residual": float}

@@ -11,6 +11,8 @@ constexpr int kMixFracBits = 29;
 constexpr int kPreFracBits = 20;
 constexpr int64_t kLargestBias = 1 << 29, kLargestLogit = 1 << 26;
 
+int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
 // From `from` to `to`, after `frames` of 16.
 int32_t OnTheWay(int32_t from, int32_t to, int frames) {
   return static_cast<int32_t>(from + (((int64_t{to} - from) * frames) >> 4));
@@ -60,12 +62,12 @@ void EqEngine::Mix(int32_t position_q31) {
   const int32_t* level = model_.levels;
   int32_t level_now = level[0];
   if (shape.amps > 1) {
-    alpha = ((shape.amps * int64_t{position_q31}) >> 4) - kAlphaOne / 2;
-    below = static_cast<int>(std::clamp<int64_t>(alpha >> kAlphaFracBits, 0, shape.amps - 2));
-    alpha -= int64_t{below} << kAlphaFracBits;
-    const int64_t along = int64_t{kEqLevelsPerAmp} * shape.amps * position_q31;
+    const int64_t along = int64_t{shape.last_place()} * position_q31;
     level += along >> 31;
     level_now = static_cast<int32_t>(level[0] + (((int64_t{level[1]} - level[0]) * (along & INT32_MAX)) >> 31));
+    alpha = FloorDivide(along - (int64_t{shape.beyond} << 31), kEqPlacesPerAmp << (31 - kAlphaFracBits));
+    below = static_cast<int>(std::clamp<int64_t>(alpha >> kAlphaFracBits, 0, shape.amps - 2));
+    alpha -= int64_t{below} << kAlphaFracBits;
   }
   levels_[1 - now_] = level_now;
   const int64_t beta = kAlphaOne - alpha;

@@ -65,6 +65,7 @@ bool DescriptionIsSane(const ModelDescription& description) {
 
 bool EqShapeIsSane(const EqShape& shape, int knob_count) {
   if (shape.amps < 1 || shape.amps > kMaxEqAmps || knob_count != (shape.amps > 1 ? 1 : 0)) return false;
+  if (shape.beyond > (shape.amps > 1 ? kMaxEqBeyond : 0)) return false;
   if (shape.blocks < 1 || shape.blocks > kMaxEqBlocks || shape.taps < 2 || shape.taps > kMaxEqTaps) return false;
   return shape.blocks * PaddedTaps(shape.taps) <= kEqTapCapacity && shape.dry_delay < shape.taps;
 }
@@ -121,7 +122,7 @@ void TakeEq(SectionReader& reader, ModelView& view) {
   eq.firs = reader.Take<int32_t>("EQFI", shape.fir_count() * shape.blocks * shape.taps);
   eq.biases = reader.Take<int32_t>("EQBI", shape.amps * shape.blocks);
   eq.gate_logits = reader.Take<int32_t>("EQGA", shape.amps * shape.blocks);
-  eq.levels = reader.Take<int32_t>("EQLV", shape.level_count());
+  eq.levels = reader.Take<int32_t>("EQLV", shape.last_place() + 1);
   if (!reader.failed() && !AllWithin(eq.fir_frac_bits, shape.blocks, kMaxEqFirFracBits)) reader.Fail();
 }
 

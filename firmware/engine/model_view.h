@@ -51,7 +51,8 @@ constexpr int kMaxEqAmps = 8;
 constexpr int kMaxEqBlocks = 12;
 constexpr int kMaxEqTaps = 1024;      // of a block
 constexpr int kEqTapCapacity = 3200;  // of all blocks, each filled up to a multiple of four
-constexpr int kEqLevelsPerAmp = 10;
+constexpr int kEqPlacesPerAmp = 10;
+constexpr int kMaxEqBeyond = 5;
 constexpr int kMaxEqFirFracBits = 36;
 
 // The section of an EQ network that says what shape it has, byte for byte.
@@ -60,10 +61,10 @@ struct EqShape {
   uint8_t blocks;
   uint16_t taps;
   uint16_t dry_delay;  // of a block's dry signal, in frames
-  uint16_t unused;
+  uint16_t beyond;     // places that the knob goes past the first amp and past the last
 
   int fir_count() const { return 2 * amps - 1; }
-  int level_count() const { return amps > 1 ? amps * kEqLevelsPerAmp + 1 : 1; }
+  int last_place() const { return (amps - 1) * kEqPlacesPerAmp + 2 * beyond; }  // of the knob
 };
 static_assert(sizeof(EqShape) == 8, "the blob's layout");
 
@@ -97,7 +98,7 @@ struct EqView {
   const int32_t* fir_frac_bits = nullptr;  // [blocks]
   const int32_t* biases = nullptr;         // [amps][blocks], Q20
   const int32_t* gate_logits = nullptr;    // [amps][blocks], Q21
-  const int32_t* levels = nullptr;         // [level_count], Q28
+  const int32_t* levels = nullptr;         // [last_place + 1], Q28
 };
 
 // Columns of four are i, f, g, o (LSTM) or r, z, n from the state, n from the input (GRU). Pre-activations are Q21 for

@@ -1,5 +1,7 @@
 """The integers of EQ networks and cabinets against their float models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from export.eq_quantize import MAXIMUM_TAPS, quantize_eq
 from training import blend
 from training.cabinet import Cabinet
 from training.eq_block import EqNetwork
+from training.eq_morph import EqMorph
 from training.errors import InputError
 from training.model_file import Model
 
@@ -97,8 +100,13 @@ def test_a_morph_is_refused_where_its_knob_leads_beyond_the_formats() -> None:
     with torch.no_grad():
         models[1].network.mix[0] *= 13
     quantize_eq(models[1])
+    morph = blend.with_knob(models, "ab")
+    quantize_eq(morph)  # which knows the formats
+    further = EqMorph(2, **models[0].config)
+    for own, model in zip(further.amps, models, strict=True):
+        own.load_state_dict(model.network.state_dict())
     with pytest.raises(InputError, match=r"the gain of a block reaches [0-9]+ at 1\.2"):
-        quantize_eq(blend.with_knob(models, "ab"))
+        quantize_eq(replace(morph, network=further))
 
 
 def test_other_rates_and_other_forms_are_refused(tmp_path) -> None:

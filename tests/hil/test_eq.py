@@ -98,6 +98,7 @@ def edge_model(seed: int, amps: int, blocks: int, taps: int, precision: str, lin
         model,
         knobs=(blend.with_knob([amp(0, "eq-1x3"), amp(1, "eq-1x3")], "ab").knobs if amps > 1 else ()),
         amps=amps,
+        beyond=(beyond := int(rng.integers(0, 6)) if amps > 1 else 0),
         blocks=blocks,
         taps=taps,
         dry_delay=int(rng.integers(1, taps)) if linear else 0,
@@ -105,7 +106,7 @@ def edge_model(seed: int, amps: int, blocks: int, taps: int, precision: str, lin
         fir_frac_bits=rng.integers(0, 37, blocks).astype(np.int32),
         biases=draw(2**31, amps, blocks),
         gate_logits=draw(2**31, amps, blocks),
-        levels=draw(2**31, 10 * amps + 1 if amps > 1 else 1),
+        levels=draw(2**31, 10 * (amps - 1) + 2 * beyond + 1),
         precision=precision,
     )
 
@@ -160,7 +161,7 @@ def test_the_compiled_specification_is_the_one_that_is_written(monkeypatch):
     samples = np.random.default_rng(0).integers(-(2**31), 2**31, 40).astype(np.int32)
     positions = np.array([0, KNOB_STEP, 2**31 - 1])
     compiled = eq_fixed_point.run(model, samples, positions)
-    for name in ("_run", "_mixed", "_between", "_place", "_level", "_soft_sign", "_sigmoid", "_rounded"):
+    for name in ("_run", "_mixed", "_between", "_along", "_place", "_level", "_soft_sign", "_sigmoid", "_rounded"):
         monkeypatch.setattr(eq_fixed_point, name, getattr(eq_fixed_point, name).py_func)
     for name in ("fir", "rounded_sample", "shift_for", "shifted"):
         monkeypatch.setattr(eq_fixed_point, name, getattr(fir_q15, name).py_func)
@@ -305,6 +306,7 @@ DAMAGES: dict[str, Callable[[QuantizedEq], QuantizedEq]] = {
     "dry delay": lambda model: replace(model, dry_delay=5),
     "FIR format": lambda model: replace(model, fir_frac_bits=np.full(2, 37, np.int32)),
     "negative FIR format": lambda model: replace(model, fir_frac_bits=np.full(2, -1, np.int32)),
+    "beyond": lambda model: replace(model, beyond=1),
     "levels": lambda model: replace(model, levels=np.zeros(2, np.int32)),
     "rate": lambda model: replace(model, sample_rate_hz=44_100),
 }

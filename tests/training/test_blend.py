@@ -48,6 +48,17 @@ def test_the_knob_gives_what_a_blend_gives(alpha: float) -> None:
     np.testing.assert_allclose(morph.render(NOISE, [alpha], np.float64), expected, atol=1e-6)
 
 
+def test_the_knob_goes_no_further_than_the_pedal_can() -> None:
+    loud = amp(1)
+    with torch.no_grad():
+        loud.network.mix[0] *= (600 / loud.network.fir[0].abs().sum()).sqrt()
+    morph = blend.with_knob([amp(0), loud], "ab")
+    assert morph.network.beyond == 3 and (morph.knobs[0].minimum, morph.knobs[0].maximum) == (-0.3, 1.3)
+    expected = loud.render(NOISE, dtype=np.float64)
+    np.testing.assert_allclose(morph.render(NOISE, [1.0], np.float64), expected, atol=1e-6)
+    blend.weighted([amp(0), loud], [-0.5, 1.5], "beyond")
+
+
 def test_the_ends_are_the_amps_and_several_stand_in_a_row() -> None:
     models = [amp(0), amp(1), amp(2)]
     morph = blend.with_knob(models, "abc")
@@ -77,7 +88,7 @@ def test_the_level_goes_evenly_and_stays_beyond_the_ends() -> None:
     guitar *= 0.5 / np.abs(guitar).max()
     levels_db = 20 * np.log10([rms(morph.render(guitar, [alpha])) for alpha in (-0.5, 0.0, 0.5, 1.0, 1.5)])
     wanted_db = [levels_db[1], levels_db[1], (levels_db[1] + levels_db[3]) / 2, levels_db[3], levels_db[3]]
-    np.testing.assert_allclose(levels_db, wanted_db, atol=2.5)  # measured on another guitar
+    np.testing.assert_allclose(levels_db, wanted_db, atol=3)  # measured on another guitar
     plain = rms(blend.weighted(models, [1.5, -0.5], "ab", even=False).render(guitar))
     assert abs(20 * np.log10(plain) - levels_db[1]) > 3
 
