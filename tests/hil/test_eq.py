@@ -243,7 +243,7 @@ def test_turning_the_knob_from_end_to_end_in_50_ms_does_not_click(emulator, morp
     while_turning = slice(lead, lead + turn)
     assert np.abs(exact[while_turning]).max() > 0.05
     error_db = -signal_to_noise_db(exact[while_turning], played[while_turning])
-    assert error_db < -40
+    assert error_db < -60  # in steps of 16 frames, without the straight lines between them, it is above -50
     # what a step would do: the same without the way in between
     stepped = np.where(np.arange(len(samples)) < lead + turn // 2, -0.5, 1.5)
     click = morphed_by_samples(morph, samples * 2.0**-23, stepped)

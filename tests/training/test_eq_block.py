@@ -135,10 +135,10 @@ def test_files_of_format_2_are_read(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "loss", "limit"),
-    [("eq-3x33", "esr", 0.05), ("eq-6x33-linear", "esr", 0.5), ("eq-6x33-linear", "mse+mel", 0.5)],
+    [("eq-3x33", "esr", 0.05), ("eq-6x33-linear", "esr", 0.2), ("eq-6x33-linear", "mse+mel", 0.2)],
 )
 def test_training_learns_an_amp(tmp_path, name: str, loss: str, limit: float) -> None:
-    """Late by its latency, the linear form would be as bad as silence were its target not as late."""
+    """The linear form from a target that is as late as it is itself; without that it reaches 0.2 and 0.3 to 0.5."""
     from training.guitar import render_take
 
     dry = render_take(0, 6.0).astype(np.float32)
@@ -146,7 +146,9 @@ def test_training_learns_an_amp(tmp_path, name: str, loss: str, limit: float) ->
     wet = 0.3 * np.tanh(8 * np.convolve(dry, [1.0, -0.8])[: len(dry)] + 0.2).astype(np.float32)
     config = TrainingConfig(model=name, loss=loss, steps=96)
     model = loop.train(Capture((Pair("amp", dry, wet),)), config, tmp_path / "amp.pt", report=lambda line: None)
-    assert model.architecture == "eq" and model.training["validation_esr"] < limit
+    output = model.render(dry)[model.latency_frames :]
+    error = np.square(output - wet[: len(output)]).sum() / np.square(wet).sum()
+    assert model.training["validation_esr"] < limit / 2 and error < limit
 
 
 @pytest.mark.parametrize(
