@@ -36,7 +36,7 @@ from training_recipe import (
 
 from export import budget
 from hardware.firmware_build import REPOSITORY
-from training import circuits, foreign, loop, losses, model_file
+from training import circuits, distill, foreign, loop, losses, model_file
 from training.capture import Capture, Pair
 from training.capture_simulation import DI_VOLTS_PER_FULL_SCALE
 from training.eq_block import EqNetwork
@@ -83,7 +83,8 @@ def amps() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
         **{name: lambda dry, amp=amp: oversampled(amp, dry) for name, amp in AMPS.items()},
     }
     if CAPTURE.is_file():
-        made["NAM capture"] = lambda dry: foreign.read(CAPTURE).render(dry)
+        teacher = foreign.read(CAPTURE)
+        made["NAM capture"] = lambda dry: distill.play(teacher, dry, distill.removable_delay(teacher))
     return made
 
 

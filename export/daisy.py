@@ -172,7 +172,8 @@ def prepare(
         cabinet,
         None if cabinet is None else quantize_cabinet(cabinet.taps),
     )
-    if (cycles := exported.cycles_per_sample) > (usable := CYCLES_PER_SAMPLE * USABLE_SHARE):
+    cycles, usable = exported.cycles_per_sample, CYCLES_PER_SAMPLE * USABLE_SHARE
+    if cabinet is not None and cycles > usable:
         raise InputError(
             f"{model.name}: with the cabinet it takes {cycles:,} cycles a sample of the usable {usable:,.0f}; take a "
             "shorter impulse response or a smaller model"

@@ -133,7 +133,8 @@ def _refuse_too_large(model: Model, network: EqNetwork, alpha: float) -> None:
         ("the bias of a block", network.bias.abs(), LARGEST_BIAS),
         ("the level", network.log_level.exp(), 8 - 2**-8),
     ):
-        if (reached := values.max().item()) > limit:
+        reached = values.max().item()
+        if not reached <= limit:  # which NaN is not
             raise InputError(
                 f"{model.name}: {what} reaches {reached:.0f}{where}; the fixed-point engine holds {limit:.0f}"
             )

@@ -14,6 +14,7 @@ PLACES_PER_AMP = 10
 MAXIMUM_BEYOND = 5
 """Places that the knob goes past the first amp and past the last: half of what is between one amp and the next."""
 MAXIMUM_AMPS = 8
+LOWEST_LEVEL = 1e-6
 LARGEST_LEVEL, LARGEST_GAIN, LARGEST_BIAS = 7.9, 1000.0, 500.0
 """What the pedal's formats hold: of the level, of a block's absolute taps together, and of its bias."""
 
@@ -173,7 +174,7 @@ def blended(networks: Sequence[EqNetwork], weights: Sequence[float]) -> EqNetwor
 def with_level(network: EqNetwork, level: float) -> EqNetwork:
     """`network`, which is changed, with `level` as what the last block's output is multiplied by."""
     with torch.no_grad():
-        network.log_level.fill_(math.log(level))
+        network.log_level.fill_(math.log(max(level, LOWEST_LEVEL)))
     return network
 
 
