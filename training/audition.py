@@ -11,8 +11,7 @@ from tqdm import tqdm
 
 from training import audio, blend
 from training.cabinet import Cabinet
-from training.eq_block import SAMPLE_RATE_HZ, EqNetwork
-from training.eq_morph import require_alike
+from training.eq_block import SAMPLE_RATE_HZ
 from training.errors import InputError
 from training.files import written_aside
 from training.levels import loudest
@@ -126,12 +125,7 @@ def _check(models: Sequence[Model], alphas: Sequence[float]) -> None:
     labels = [f"{alpha + 0.0:g}" for alpha in alphas]  # -0 is 0
     if len(set(labels)) < len(labels) or not labels:
         raise InputError(f"the alphas {', '.join(labels)} should be some, and each another")
-    networks = []
-    for model in models:
-        if not isinstance(model.network, EqNetwork):
-            raise InputError(f"{model.name}: {model.network.name} cannot be blended, which EQ networks alone can")
-        networks.append(model.network)
-    require_alike(networks)
+    blend.eq_networks(models)
 
 
 def _played(

@@ -25,7 +25,7 @@ def weighted(models: Sequence[Model], weights: Sequence[float], name: str, even:
 
     Raises InputError for models that are no EQ networks of one shape, and where no weight is above zero.
     """
-    networks = _networks(models)
+    networks = eq_networks(models)
     if len(weights) != len(models):
         raise InputError(f"{len(weights)} weights for {len(models)} models")
     if even and not any(weight > 0 for weight in weights):
@@ -46,7 +46,7 @@ def with_knob(models: Sequence[Model], name: str) -> Model:
 
     Raises InputError for models that are no EQ networks of one shape, for a single one and for more than 8.
     """
-    network = EqMorph.of(_networks(models))
+    network = EqMorph.of(eq_networks(models))
     network.follow(_guitar())
     knob = Knob(KNOB, network.lowest, network.highest, 0.0)
     return Model(
@@ -54,7 +54,8 @@ def with_knob(models: Sequence[Model], name: str) -> Model:
     )
 
 
-def _networks(models: Sequence[Model]) -> list[EqNetwork]:
+def eq_networks(models: Sequence[Model]) -> list[EqNetwork]:
+    """Those of `models`. Raises InputError for models that are no EQ networks of one shape."""
     networks = []
     for model in models:
         if not isinstance(model.network, EqNetwork):
