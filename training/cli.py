@@ -191,6 +191,8 @@ def blend_command(
 
     Without --alpha and --weights, the new model has a knob that morphs from each MODEL to the next.
     """
+    if len(model_paths) < 2:
+        raise InputError("a blend needs two models at least")
     if alpha is not None and weights is not None:
         raise InputError("give either --alpha or --weights")
     if alpha is not None and len(model_paths) != 2:
