@@ -48,6 +48,7 @@ from export.budget import (
     cabinet_cycles,
     eq_budget,
     largest,
+    of_quantized,
     work,
 )
 from export.cabinet import quantize_cabinet
@@ -235,6 +236,8 @@ def row_of(pedal: TracedPedal, engine: Engine, case: Case, label: str, stored_by
     """The row `label` of the model in slot 0, which is `case`'s."""
     if isinstance(case.quantized, QuantizedEq):
         costs = span_cost(pedal, [ENGINE_FUNCTIONS[engine]], audio)
+        if costs["cycles"] > of_quantized(case.quantized).cycles_per_sample + 1:
+            sys.exit(f"{case.name}: export/budget.py says less than the {costs['cycles']} cycles that were found")
     else:
         costs = cost(pedal, engine, audio)
     pedal.select(0, engine)

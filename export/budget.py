@@ -41,11 +41,13 @@ _RESAMPLING_CYCLES = 5.6, 62.0
 """Of a frame: for one tap, and for the rest."""
 _EQ_CYCLES = {
     ("coarse", False): (0.58, 53.2, 19.2),
-    ("coarse", True): (2.80, 113.3, 29.3),
+    ("coarse", True): (2.80, 113.3, 31.3),
     ("fine", False): (1.16, 71.1, 18.5),
-    ("fine", True): (3.86, 139.0, 29.8),
+    ("fine", True): (3.86, 138.8, 32.0),
 }
 """Of a frame, by precision and whether a knob moves: for one tap of a block, for one block, and for the rest."""
+_DRY_DELAY_CYCLES = 5.0
+"""More for a block whose dry signal is delayed, as with linear phase."""
 _CABINET_CYCLES = 0.665, 27.0
 """Of a frame: for one tap, and for the rest."""
 
@@ -108,10 +110,13 @@ def budget(
     return Budget(f"{architecture}-{size}", round(cycles), 4 * done.row_pairs)
 
 
-def eq_budget(blocks: int, taps: int, precision: str = "coarse", moving: bool = False) -> Budget:
+def eq_budget(
+    blocks: int, taps: int, precision: str = "coarse", moving: bool = False, linear_phase: bool = False
+) -> Budget:
     """The cost of an EQ network. moving: of a morph whose knob does not stand still: its FIRs are mixed anew every 16
     frames, and the old ones play on until the new ones have taken over."""
     per_tap, per_block, rest = _EQ_CYCLES[precision, moving]
+    per_block += _DRY_DELAY_CYCLES if linear_phase else 0.0
     cycles = (per_tap * padded(taps) + per_block) * blocks + rest
     return Budget(f"eq-{blocks}x{taps}", round(cycles), 2 * blocks * padded(taps))
 
@@ -125,7 +130,8 @@ def cabinet_cycles(taps: int) -> int:
 def of_quantized(quantized: Quantized) -> Budget:
     """The cost of a quantized model, a morph's while its knob moves."""
     if isinstance(quantized, QuantizedEq):
-        return eq_budget(quantized.blocks, quantized.taps, quantized.precision, quantized.amps > 1)
+        moving, linear_phase = quantized.amps > 1, quantized.dry_delay > 0
+        return eq_budget(quantized.blocks, quantized.taps, quantized.precision, moving, linear_phase)
     return budget(
         quantized.architecture, quantized.hidden_size, quantized.layers, quantized.precision, quantized.resampling
     )
@@ -138,7 +144,8 @@ def of_model(model: Model) -> Budget:
     if isinstance(network, EqNetwork | EqMorph):
         moving = isinstance(network, EqMorph)
         shape = network.first if isinstance(network, EqMorph) else network
-        return _within(eq_budget(shape.blocks, shape.taps, moving=moving), "fewer taps or blocks can")
+        cost = eq_budget(shape.blocks, shape.taps, moving=moving, linear_phase=shape.block_delay > 0)
+        return _within(cost, "fewer taps or blocks can")
     if not isinstance(network, RecurrentNetwork):
         # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
         cycles = (network.multiplies_per_sample + 1) // 2
