@@ -321,7 +321,7 @@ def summary(exported: Exported) -> str:
     turning = " while the knob turns" if isinstance(quantized, QuantizedEq) and quantized.amps > 1 else ""
     accuracy = ("accuracy", f"{exported.snr_db:.1f} dB SNR against the float model, on guitar where it is quietest")
     rows = [
-        ("model", f"{quantized.name} ({cost.name})"),
+        ("model", f"{quantized.name} ({exported.model.network.name})"),
         ("knobs", ", ".join(knob.name for knob in quantized.knobs) or "none"),
         ("weights", f"int{quantized.weight_bits}, {_number_formats(quantized)}"),
         accuracy,
@@ -337,10 +337,12 @@ def summary(exported: Exported) -> str:
         delay_ms = 1000 * quantized.resampling.delay_frames / SAMPLE_RATE_HZ
         said = f"resampled around the model: {exported.resampling_db:.1f} dB SNR against its own rate"
         rows.insert(1, ("rate", f"{quantized.sample_rate_hz:,} Hz, {said}, {delay_ms:.2f} ms of delay"))
+    if latency := exported.model.latency_frames:
+        rows.insert(1, ("latency", f"{1000 * latency / SAMPLE_RATE_HZ:g} ms, of linear phase"))
     if exported.cabinet is not None:
         taps = len(exported.cabinet.taps)
         said = f"{exported.cabinet.name}, {taps:,} taps ({1000 * taps / SAMPLE_RATE_HZ:.1f} ms), in the cycles below"
-        rows.insert(2, ("cabinet", said))
+        rows.insert(rows.index(accuracy), ("cabinet", said))
     if esr := exported.model.training.get("validation_esr"):
         rows.insert(
             rows.index(accuracy) + 1,
