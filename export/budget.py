@@ -40,10 +40,10 @@ _CYCLES = {
 _RESAMPLING_CYCLES = 5.6, 62.0
 """Of a frame: for one tap, and for the rest."""
 _EQ_CYCLES = {
-    ("coarse", False): (0.58, 53.2, 19.2),
-    ("coarse", True): (2.80, 113.3, 31.3),
-    ("fine", False): (1.16, 71.1, 18.5),
-    ("fine", True): (3.86, 138.8, 32.0),
+    ("coarse", False): (0.58, 44.4, 22.0),
+    ("coarse", True): (2.80, 110.7, 35.0),
+    ("fine", False): (1.16, 60.1, 22.4),
+    ("fine", True): (3.86, 134.3, 35.5),
 }
 """Of a frame, by precision and whether a knob moves: for one tap of a block, for one block, and for the rest."""
 _DRY_DELAY_CYCLES = 5.0

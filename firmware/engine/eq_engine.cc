@@ -139,7 +139,7 @@ void EqEngine::ProcessSpan(const int32_t* in, int32_t* out, int size) {
     }
     tape_.Rewind();
   }
-  int32_t x[Tape::kMaxSpan];
+  int32_t x[Tape::kMaxSpan] = {};
   for (int i = 0; i < size; ++i) x[i] = in[i] >> 1;
   for (int index = 0; index < block_count_; ++index) ProcessBlock(blocks_[index], x, size);
   for (int i = 0; i < size; ++i) {
@@ -154,12 +154,18 @@ void EqEngine::ProcessSpan(const int32_t* in, int32_t* out, int size) {
 // Writes what the block hears to its tape.
 void EqEngine::Hear(Block& block, const int32_t* x, int size) {
   int16_t* heard = tape_.Next(block.heard);
-  int16_t* low = tape_.Next(block.heard_low);
-  for (int i = 0; i < size; ++i) {
-    const int32_t before = block.left;
-    *heard++ = RoundSampleQ15(x[i], &block.left);
-    if (fine_) *low++ = static_cast<int16_t>(block.left - before);
+  int32_t left = block.left;  // what is written could be in the block for all that the compiler knows
+  if (fine_) {
+    int16_t* low = tape_.Next(block.heard_low);
+    for (int i = 0; i < size; ++i) {
+      const int32_t before = left;
+      heard[i] = RoundSampleQ15(x[i], &left);
+      low[i] = static_cast<int16_t>(left - before);
+    }
+  } else {
+    for (int i = 0; i < size; ++i) heard[i] = RoundSampleQ15(x[i], &left);
   }
+  block.left = left;
 }
 
 void EqEngine::Sums(const Block& block, const Place& place, int32_t* sums, int size) const {
@@ -178,7 +184,7 @@ inline int32_t EqEngine::Output(const Place& place, int32_t sum, int32_t dry) co
 void EqEngine::ProcessBlock(Block& block, int32_t* x, int size) {
   Hear(block, x, size);
   int32_t sums[Tape::kMaxSpan];
-  const Place& now = block.places[now_];
+  const Place now = block.places[now_];
   Sums(block, now, sums, size);
   if (dry_delay_ > 0) {
     const int16_t* dry = tape_.Next(block.heard) - dry_delay_;
@@ -186,10 +192,14 @@ void EqEngine::ProcessBlock(Block& block, int32_t* x, int size) {
     for (int i = 0; i < size; ++i) x[i] = ShiftLeft(dry[i], 15) + (fine_ ? low[i] : 0);
   }
   if (ramp_left_ == 0) {
-    for (int i = 0; i < size; ++i) x[i] = Output(now, sums[i], x[i]);
+    for (int i = 0; i < size; i += 2) {  // two at a time, each in the other's latencies; a last one alone does no harm
+      const int32_t first = Output(now, sums[i], x[i]), second = Output(now, sums[i + 1], x[i + 1]);
+      x[i] = first;
+      x[i + 1] = second;
+    }
     return;
   }
-  const Place& before = block.places[1 - now_];
+  const Place before = block.places[1 - now_];
   int32_t sums_before[Tape::kMaxSpan];
   Sums(block, before, sums_before, size);
   for (int i = 0; i < size; ++i) {
