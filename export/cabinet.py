@@ -10,7 +10,6 @@ from training.errors import InputError
 
 PARTITION = 128
 """Taps that share a shift: the end of a response keeps as many bits as its beginning."""
-MAXIMUM_PARTITIONS = 16
 OUT_FRAC_BITS = 26
 LARGEST_GAIN = 31.0
 """Of all absolute taps together: what OUT_FRAC_BITS leave room for."""
@@ -52,7 +51,7 @@ def _play(taps: np.ndarray, shifts: np.ndarray, samples: np.ndarray, rest: int) 
     left = 0
     for index in range(len(heard)):
         sample = samples[index - memory] if index >= memory else rest
-        heard[index], left = rounded_sample(sample >> 1, left, 15)
+        heard[index], left = rounded_sample(sample >> 1, left)
     out = np.empty(len(samples), np.int32)
     limit = 1 << 31
     for frame in range(len(samples)):

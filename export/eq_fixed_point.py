@@ -3,18 +3,18 @@
 import numpy as np
 from numba import njit
 
-from export.activation_tables import FINE_SIZE, SOFT_SIGN_SIZE, fine_words, soft_sign_words
+from export.activation import fine as _fine
+from export.activation import rounded as _rounded
+from export.activation_tables import SOFT_SIGN_SIZE, soft_sign_words
 from export.eq_quantize import COEFFICIENT_FRAC_BITS, MIXED_BITS, PRE_FRAC_BITS, QuantizedEq
 from export.fir_q15 import fir, rounded_sample, shift_for, shifted
+from training.eq_morph import PLACES_PER_AMP
 
 CONTROL_FRAMES = 16
 """After a step of the knob, the sound goes over to the new place in a straight line within so many frames."""
-_FINE = fine_words().astype(np.int64)
 _SOFT_SIGN = soft_sign_words().astype(np.int64)
 _ALPHA_ONE = 1 << 27
-_PLACES_PER_AMP = 10
 _LARGEST_BIAS = 1 << 29
-_HALF = 1 << 31
 
 
 def run(
@@ -42,18 +42,9 @@ def run(
 
 
 @njit(cache=True)
-def _rounded(a: int, b: int) -> int:
-    """High word of a product, rounded to nearest."""
-    return (a * b + _HALF) >> 32
-
-
-@njit(cache=True)
 def _sigmoid(z: int) -> int:
     """Of a Q21 number, Q31."""
-    limited = min(max(2 * z, -(1 << 26)), (1 << 26) - 1)
-    node = (limited + 0x8000) >> 16
-    tangent = _FINE[node + FINE_SIZE // 2, 0] + ((_FINE[node + FINE_SIZE // 2, 1] * (limited - (node << 16))) >> 16)
-    return (1 << 30) + (tangent >> 1)
+    return (1 << 30) + (_fine(2 * z) >> 1)
 
 
 @njit(cache=True)
@@ -73,7 +64,7 @@ def _soft_sign(u: int) -> int:
 @njit(cache=True)
 def _along(amps: int, beyond: int, position: int) -> int:
     """How far along the knob's places a position is, Q31."""
-    return (_PLACES_PER_AMP * (amps - 1) + 2 * beyond) * position
+    return (PLACES_PER_AMP * (amps - 1) + 2 * beyond) * position
 
 
 @njit(cache=True)
@@ -81,7 +72,7 @@ def _place(amps: int, beyond: int, along: int) -> tuple[int, int]:
     """The amp below, and alpha from there, Q27."""
     if amps == 1:
         return 0, 0
-    alpha = (along - (beyond << 31)) // (_PLACES_PER_AMP << 4)
+    alpha = (along - (beyond << 31)) // (PLACES_PER_AMP << 4)
     below = min(max(alpha >> 27, 0), amps - 2)
     return below, alpha - below * _ALPHA_ONE
 
@@ -132,11 +123,7 @@ def _run(
     memory = firs.shape[2]
     # what is old is in [0], what is new in [1]; in between while the knob moves
     taps = np.zeros((2, blocks, memory), np.int64)
-    shift, bias, gate = (
-        np.zeros((2, blocks), np.int64),
-        np.zeros((2, blocks), np.int64),
-        np.zeros((2, blocks), np.int64),
-    )
+    shift, bias, gate = np.zeros((3, 2, blocks), np.int64)
     level = np.zeros(2, np.int64)
     heard = np.zeros((blocks, memory + len(samples)), np.int64)  # Q15
     heard_low = np.zeros_like(heard)  # 15 bits more of the same, of a fine model
@@ -166,7 +153,7 @@ def _run(
             first = memory + frame if frame >= 0 else 0
             for index in range(first, memory + frame + 1):
                 before = left[block]
-                heard[block, index], left[block] = rounded_sample(x, before, 15)
+                heard[block, index], left[block] = rounded_sample(x, before)
                 heard_low[block, index] = (left[block] - before) if fine else 0
             newest = memory + frame
             pre = np.zeros(2, np.int64)

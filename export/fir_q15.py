@@ -38,10 +38,10 @@ def shifted(taps: np.ndarray, shift: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def rounded_sample(sample: int, left: int, bits: int) -> tuple[int, int]:
-    """`sample` without its lowest `bits` and within int16, and what is left for the next sample."""
+def rounded_sample(sample: int, left: int) -> tuple[int, int]:
+    """A Q30 `sample` rounded down to Q15, and what is left for the next one."""
     wanted = sample + left
-    return min(max(wanted >> bits, -32768), 32767), wanted & ((1 << bits) - 1)
+    return min(max(wanted >> 15, -32768), 32767), wanted & 0x7FFF
 
 
 @njit(cache=True)

@@ -11,7 +11,9 @@ from numba import njit
 
 from export import cabinet as cabinets
 from export import eq_fixed_point
-from export.activation_tables import FINE_SIZE, RISE_MASK, SIZE, fine_words, sigmoid_words, tanh_words
+from export.activation import fine as _fine
+from export.activation import rounded as _rounded
+from export.activation_tables import RISE_MASK, SIZE, sigmoid_words, tanh_words
 from export.cabinet import QuantizedCabinet
 from export.eq_quantize import QuantizedEq
 from export.quantize import COLUMNS, QuantizedModel
@@ -20,9 +22,6 @@ Quantized = QuantizedModel | QuantizedEq
 
 _SIGMOID = sigmoid_words().astype(np.int64)
 _TANH = tanh_words().astype(np.int64)
-_FINE = fine_words().astype(np.int64)
-_HALF = 1 << 31
-"""Of the last place of a high word: what rounds it to nearest."""
 
 
 def to_q31(samples: np.ndarray) -> np.ndarray:
@@ -88,12 +87,6 @@ def play(
 
 
 @njit(cache=True)
-def _rounded(a: int, b: int) -> int:
-    """High word of a product, rounded to nearest."""
-    return (a * b + _HALF) >> 32
-
-
-@njit(cache=True)
 def _clip(value: int, bits: int) -> int:
     return min(max(value, -(1 << (bits - 1))), (1 << (bits - 1)) - 1)
 
@@ -105,14 +98,6 @@ def _coarse(words: np.ndarray, z: int) -> int:
     piece = limited >> 15
     word = words[piece + SIZE // 2]
     return word + (word & RISE_MASK) * (limited - ((piece + (piece & 1)) << 15))
-
-
-@njit(cache=True)
-def _fine(twice_z: int) -> int:
-    """tanh(z / 2) of a Q21 number, tanh(z) of a Q22 number, Q31."""
-    limited = _clip(twice_z, 27)
-    node = (limited + 0x8000) >> 16
-    return _FINE[node + FINE_SIZE // 2, 0] + ((_FINE[node + FINE_SIZE // 2, 1] * (limited - (node << 16))) >> 16)
 
 
 @njit(cache=True)

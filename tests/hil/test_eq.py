@@ -161,7 +161,18 @@ def test_the_compiled_specification_is_the_one_that_is_written(monkeypatch):
     samples = np.random.default_rng(0).integers(-(2**31), 2**31, 40).astype(np.int32)
     positions = np.array([0, KNOB_STEP, 2**31 - 1])
     compiled = eq_fixed_point.run(model, samples, positions)
-    for name in ("_run", "_mixed", "_between", "_along", "_place", "_level", "_soft_sign", "_sigmoid", "_rounded"):
+    for name in (
+        "_run",
+        "_mixed",
+        "_between",
+        "_along",
+        "_place",
+        "_level",
+        "_soft_sign",
+        "_sigmoid",
+        "_fine",
+        "_rounded",
+    ):
         monkeypatch.setattr(eq_fixed_point, name, getattr(eq_fixed_point, name).py_func)
     for name in ("fir", "rounded_sample", "shift_for", "shifted"):
         monkeypatch.setattr(eq_fixed_point, name, getattr(fir_q15, name).py_func)
