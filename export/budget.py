@@ -46,8 +46,8 @@ _EQ_CYCLES = {
     ("fine", True): (3.86, 134.3, 35.5),
 }
 """Of a frame, by precision and whether a knob moves: for one tap of a block, for one block, and for the rest."""
-_DRY_DELAY_CYCLES = 5.0
-"""More for a block whose dry signal is delayed, as with linear phase."""
+_DRY_DELAY_CYCLES = {"coarse": 5.0, "fine": 6.2}
+"""So many more, by precision, for a block whose dry signal is delayed, as with linear phase."""
 _CABINET_CYCLES = 0.665, 27.0
 """Of a frame: for one tap, and for the rest."""
 
@@ -116,7 +116,7 @@ def eq_budget(
     """The cost of an EQ network. moving: of a morph whose knob does not stand still: its FIRs are mixed anew every 16
     frames, and the old ones play on until the new ones have taken over."""
     per_tap, per_block, rest = _EQ_CYCLES[precision, moving]
-    per_block += _DRY_DELAY_CYCLES if linear_phase else 0.0
+    per_block += _DRY_DELAY_CYCLES[precision] if linear_phase else 0.0
     cycles = (per_tap * padded(taps) + per_block) * blocks + rest
     return Budget(f"eq-{blocks}x{taps}", round(cycles), 2 * blocks * padded(taps))
 
