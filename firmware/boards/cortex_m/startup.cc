@@ -1,5 +1,5 @@
-// From reset to main() on a Cortex-M7: FPU on, code and data copied to where they run, the rest cleared, constructors
-// run.
+// From reset to main() on a Cortex-M7: what the board needs for its memories, FPU on, code and data copied to where
+// they run, the rest cleared, constructors run.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -20,19 +20,27 @@ extern const Clear __clear_table[], __clear_table_end[];
 
 void __libc_init_array();
 void initialise_monitor_handles() __attribute__((weak));  // newlib's semihosting, where the board links it
+// Before any memory but the stack is touched: neither data nor bss is there yet.
+void BoardInitEarly() __attribute__((weak));
 int main();
+constexpr uint32_t kFlushToZero = 1u << 24;  // denormals, in FPSCR and FPDSCR
+
 void _init() {}
 void _fini() {}
 void* __dso_handle = nullptr;  // static objects are never destroyed
 int __aeabi_atexit(void*, void (*)(void*), void*) { return 0; }
 
 void Reset_Handler() {
+  if (BoardInitEarly) BoardInitEarly();
   auto& coprocessor_access = *reinterpret_cast<volatile uint32_t*>(0xE000ED88);  // CPACR, Armv7-M B3.2.20
   coprocessor_access = coprocessor_access | 0xFu << 20;
   __asm volatile("dsb\n isb" ::: "memory");
   uint32_t status;
   __asm volatile("vmrs %0, fpscr" : "=r"(status));
-  __asm volatile("vmsr fpscr, %0" ::"r"(status | 1u << 24));  // denormals are flushed to zero
+  __asm volatile("vmsr fpscr, %0" ::"r"(status | kFlushToZero));
+  // From here an interrupt handler's FPSCR comes (FPDSCR, Armv7-M B3.2.24).
+  auto& default_status = *reinterpret_cast<volatile uint32_t*>(0xE000EF3C);
+  default_status = default_status | kFlushToZero;
   for (const Copy* copy = __copy_table; copy != __copy_table_end; ++copy)
     std::memcpy(copy->to, copy->from, copy->bytes);
   for (const Clear* clear = __clear_table; clear != __clear_table_end; ++clear) std::memset(clear->at, 0, clear->bytes);
@@ -42,17 +50,23 @@ void Reset_Handler() {
   std::exit(main());
 }
 
-[[noreturn]] static void Fault() {
+// A board may have its own.
+__attribute__((weak)) void FaultHandler() {
   for (;;) __asm volatile("bkpt 0");
 }
 }
 
-__attribute__((section(".vectors"), used)) static const void* const kVectors[16] = {
+// The board's interrupts follow in the section ".vectors.board".
+using Handler = void (*)();
+struct Vectors {
+  const void* stack;
+  Handler reset;
+  Handler exceptions[14];
+};
+__attribute__((section(".vectors"), used)) static const Vectors kVectors = {
     &__stack,
-    reinterpret_cast<const void*>(Reset_Handler),
-    reinterpret_cast<const void*>(Fault),  // NMI
-    reinterpret_cast<const void*>(Fault),  // HardFault
-    reinterpret_cast<const void*>(Fault),  // MemManage
-    reinterpret_cast<const void*>(Fault),  // BusFault
-    reinterpret_cast<const void*>(Fault),  // UsageFault
+    Reset_Handler,
+    {FaultHandler, FaultHandler, FaultHandler, FaultHandler, FaultHandler,  // NMI, Hard, MemManage, Bus, Usage
+     nullptr, nullptr, nullptr, nullptr, FaultHandler,                      // SVCall
+     FaultHandler, nullptr, FaultHandler, FaultHandler},                    // DebugMonitor, PendSV, SysTick
 };

@@ -1,0 +1,50 @@
+#include "boards/daisy/interrupts.h"
+
+#include <array>
+
+#include "boards/daisy/memory.h"
+#include "boards/daisy/reset.h"
+
+extern "C" {
+extern const char __vectors[];  // by the linker script
+
+void FaultHandler();
+void AudioInterruptHandler();
+}
+
+namespace {
+
+using Handler = void (*)();
+
+constexpr std::array<Handler, oddity::kInterrupts> BoardVectors() {
+  std::array<Handler, oddity::kInterrupts> vectors{};
+  for (Handler& vector : vectors) vector = FaultHandler;
+  vectors[oddity::kAudioInterrupt] = AudioInterruptHandler;
+  return vectors;
+}
+
+[[gnu::section(".vectors.board"), gnu::used]] constexpr std::array<Handler, oddity::kInterrupts> kBoardVectors =
+    BoardVectors();
+
+// As after reset, wherever the chip comes from.
+void QuietInterrupts() {
+  using namespace oddity;
+  SYSTICK->CSR = 0;
+  SCB->ICSR = SCB_ICSR_PENDSTCLR;
+  for (int word = 0; word < (kInterrupts + 31) / 32; ++word) {
+    NVIC->ICER[word] = ~0u;
+    NVIC->ICPR[word] = ~0u;
+  }
+  SCB->VTOR = reinterpret_cast<uint32_t>(__vectors);
+  DataBarrier();
+}
+
+}  // namespace
+
+// Startup calls it before all else; main() unmasks the interrupts.
+extern "C" void BoardInitEarly() {
+  oddity::EnterBootloaderIfAsked();
+  oddity::MaskInterrupts();
+  QuietInterrupts();
+  oddity::InitMemory();
+}

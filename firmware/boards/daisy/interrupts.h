@@ -1,0 +1,51 @@
+// Interrupts and their priorities: USB before audio, which would else starve it.
+#pragma once
+
+#include <cstdint>
+
+#include "boards/daisy/registers.h"
+
+namespace oddity {
+
+constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8;  // of 16; the lowest number is the most urgent
+constexpr int kAudioInterrupt = 12;                       // DMA1 stream 1 (RM0433, table 145)
+constexpr int kInterrupts = 150;
+
+inline void MaskInterrupts() { __asm volatile("cpsid i" ::: "memory"); }
+inline void UnmaskInterrupts() { __asm volatile("cpsie i" ::: "memory"); }
+
+inline void EnableInterrupt(int number, uint32_t priority) {
+  NVIC->IPR[number] = static_cast<uint8_t>(priority << 4);
+  NVIC->ICPR[number / 32] = Bit(number % 32);
+  DataBarrier();
+  NVIC->ISER[number / 32] = Bit(number % 32);
+}
+
+inline void DisableInterrupt(int number) {
+  NVIC->ICER[number / 32] = Bit(number % 32);
+  DataBarrier();
+  InstructionBarrier();
+}
+
+// While it lives, neither the audio interrupt nor one less urgent comes; USB does. May be nested.
+class AudioLock {
+ public:
+  AudioLock() {
+    __asm volatile("mrs %0, basepri" : "=r"(before_));
+    __asm volatile("msr basepri_max, %0\n isb" ::"r"(kAudioPriority << 4) : "memory");
+  }
+  ~AudioLock() { __asm volatile("msr basepri, %0" ::"r"(before_) : "memory"); }
+  AudioLock(const AudioLock&) = delete;
+  AudioLock& operator=(const AudioLock&) = delete;
+
+ private:
+  uint32_t before_;
+};
+
+// Sleeps until an interrupt is pending.
+inline void WaitForInterrupt() {
+  DataBarrier();
+  __asm volatile("wfi" ::: "memory");
+}
+
+}  // namespace oddity
