@@ -27,6 +27,7 @@ bool Start() {
   SetBits(ADC1->CR, ADC_CR_ADCALLIN);
   SetBits(ADC1->CR, ADC_CR_ADCAL);
   if (!WaitMicroseconds(kCalibrationTimeoutUs, [] { return !(ADC1->CR & ADC_CR_ADCAL); })) return false;
+  DelayMicroseconds(1);  // ADEN may follow four of the converter's clocks after the calibration
   ADC1->ISR = ADC_ISR_ADRDY;
   SetBits(ADC1->CR, ADC_CR_ADEN);
   return WaitMicroseconds(kReadyTimeoutUs, [] { return ADC1->ISR & ADC_ISR_ADRDY; });
