@@ -49,10 +49,10 @@ void InitBlock(SaiBlockRegisters& block, uint32_t mode_and_clock) {
 void InitSai(BoardRevision revision) {
   EnableClock(RCC->APB2ENR, RCC_APB2ENR_SAI1EN);
   const bool receives = MasterReceives(revision);
-  // The codec keeps its master clock while the SAI is off.
-  InitBlock(SAI1->A, SAI_CR1_MCKEN | (receives ? SAI_CR1_MODE_MASTER_RECEIVE : SAI_CR1_MODE_MASTER_TRANSMIT));
+  InitBlock(SAI1->A, receives ? SAI_CR1_MODE_MASTER_RECEIVE : SAI_CR1_MODE_MASTER_TRANSMIT);
   InitBlock(SAI1->B,
             SAI_CR1_SYNCEN_OTHER_BLOCK | (receives ? SAI_CR1_MODE_SLAVE_TRANSMIT : SAI_CR1_MODE_SLAVE_RECEIVE));
+  SetBits(SAI1->A.CR1, SAI_CR1_MCKEN);  // the codec has its master clock even while the SAI is off
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ void Audio::SetBlock(size_t block_frames) {
   Start();
 }
 
-// Section 51.3.15 and following: the streams before the SAI, the transmitter's FIFO filled, the slave before the
+// The streams before the SAI, the transmitter's FIFO filled, the slave before the
 // master.
 void Audio::Start() {
   std::memset(transmitted, 0, sizeof transmitted);
@@ -102,11 +102,11 @@ void Audio::Start() {
   SetBits(SAI1->A.CR1, SAI_CR1_SAIEN);
 }
 
-// The slave before the master, whose clock it needs to come to the end of its frame.
+// Of two blocks that work in step the master is disabled first (section 51.3.16).
 void Audio::Stop() {
   SetBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
   DelayMicroseconds(kStopTimeoutUs);
-  for (SaiBlockRegisters* block : {&SAI1->B, &SAI1->A}) {
+  for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {
     ClearBits(block->CR1, SAI_CR1_SAIEN);
     WaitMicroseconds(kStopTimeoutUs, [block] { return !(block->CR1 & SAI_CR1_SAIEN); });
   }
