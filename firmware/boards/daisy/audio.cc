@@ -104,7 +104,7 @@ void Audio::Start() {
 
 // Of two blocks that work in step the master is disabled first (section 51.3.16).
 void Audio::Stop() {
-  SetBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
+  Mute(true);
   DelayMicroseconds(kStopTimeoutUs);
   for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {
     ClearBits(block->CR1, SAI_CR1_SAIEN);
@@ -114,8 +114,10 @@ void Audio::Stop() {
   ClearBits(SAI1->B.CR1, SAI_CR1_DMAEN);
   kAudioTransmitDma.Stop();
   kAudioReceiveDma.Stop();
-  ClearBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
+  Mute(false);
 }
+
+void Audio::Mute(bool mute) { SetField(Transmitter(revision_).CR2, SAI_CR2_MUTE, mute ? SAI_CR2_MUTE : 0); }
 
 bool Audio::Late() const { return kAudioReceiveDma.Flags() & kHalfOrFull; }
 

@@ -33,6 +33,10 @@ class Audio {
   // Begins anew with blocks of another size after a few frames of silence. Not from the callback.
   void SetBlock(size_t block_frames);
 
+  // Zeros go out from the next frame on, whatever the callback writes. It is a cut, not a fade: for when the callback
+  // cannot write, as the two blocks that the DMA has would else go round.
+  void Mute(bool mute);
+
   // For the callback: the next block is already waiting, so that what it writes now is too late.
   bool Late() const;
 
