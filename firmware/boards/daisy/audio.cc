@@ -61,6 +61,7 @@ bool Audio::Init(Callback callback, size_t block_frames) {
   callback_ = callback;
   block_frames_ = block_frames;
   counts_ = {};
+  muted_ = false;
   revision_ = FindBoardRevision();
   InitPins();
   InitSai(revision_);
@@ -78,10 +79,10 @@ void Audio::SetBlock(size_t block_frames) {
   Start();
 }
 
-// The streams before the SAI, the transmitter's FIFO filled, the slave before the
-// master.
+// The streams before the SAI, a word in the transmitter's FIFO, the slave before the master.
 void Audio::Start() {
   std::memset(transmitted, 0, sizeof transmitted);
+  Mute(muted_);
   const bool receives = MasterReceives(revision_);
   const uint32_t words = 2 * block_frames_ * kChannels;
   for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {
@@ -104,7 +105,7 @@ void Audio::Start() {
 
 // Of two blocks that work in step the master is disabled first (section 51.3.16).
 void Audio::Stop() {
-  Mute(true);
+  SetBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
   DelayMicroseconds(kStopTimeoutUs);
   for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {
     ClearBits(block->CR1, SAI_CR1_SAIEN);
@@ -114,10 +115,12 @@ void Audio::Stop() {
   ClearBits(SAI1->B.CR1, SAI_CR1_DMAEN);
   kAudioTransmitDma.Stop();
   kAudioReceiveDma.Stop();
-  Mute(false);
 }
 
-void Audio::Mute(bool mute) { SetField(Transmitter(revision_).CR2, SAI_CR2_MUTE, mute ? SAI_CR2_MUTE : 0); }
+void Audio::Mute(bool mute) {
+  muted_ = mute;
+  SetField(Transmitter(revision_).CR2, SAI_CR2_MUTE, mute ? SAI_CR2_MUTE : 0);
+}
 
 bool Audio::Late() const { return kAudioReceiveDma.Flags() & kHalfOrFull; }
 

@@ -55,6 +55,7 @@ class Audio {
   size_t block_frames_;
   BoardRevision revision_;
   Counts counts_;
+  bool muted_;
 };
 
 }  // namespace oddity
