@@ -30,7 +30,9 @@ class PedalInfo:
 
 @dataclass(frozen=True)
 class PedalStats:
-    """The pedal's load since it was last cleared; counts are in its `counter_unit`."""
+    """The pedal's load since it was last cleared; counts are in its `counter_unit`.
+
+    An overload mutes a pedal that plays in real time; `muted`: one does now."""
 
     blocks: int
     frames: int
@@ -38,6 +40,8 @@ class PedalStats:
     faults: int
     last_block: int
     worst_per_frame: int
+    overloads: int
+    muted: bool
     total: int
 
     @property
@@ -53,6 +57,9 @@ class PedalLink(Protocol):
     def slot(self, slot: int) -> Description:
         """What the model in `slot` says of itself."""
 
+    def blob(self, slot: int) -> bytes:
+        """The blob in `slot`."""
+
     def load(self, slot: int, blob: bytes) -> None:
         """Upload a model blob into a slot; the pedal checks and self-tests it and otherwise keeps what it has."""
 
@@ -60,7 +67,8 @@ class PedalLink(Protocol):
         """Make the model of a slot the one that plays; takes effect with a short fade, or at `reset`."""
 
     def set(self, parameter: Parameter, value: float) -> None:
-        """Levels are gains from 0 to 7.99, knobs positions from 0 to 1, bypass 0 or 1."""
+        """Levels are gains from 0 to 7.99; knobs, tone (0.5: flat) and gate (0: off) positions from 0 to 1; bypass is 0
+        or 1, the block 1 to 256 frames (of a pedal with audio of its own)."""
 
     def process(
         self, samples: np.ndarray, block_frames: int = 48, progress: Callable[[int], object] | None = None
@@ -77,5 +85,8 @@ class PedalLink(Protocol):
 
     def reset(self) -> None:
         """Engine state to zero, every ramp at its target."""
+
+    def enter_boot_loader(self) -> None:
+        """Make the pedal wait for a new image."""
 
     def close(self) -> None: ...

@@ -7,16 +7,21 @@ all little-endian. The pedal answers each request with one frame of type `reques
     HELLO       -> protocol version u16, max block u16, sample rate u32, blob capacity u32, budget a frame u32
                    (of the active engine, 0: none), slots u8, active slot u8 (255: none), engines u8 (bit mask),
                    active engine u8, counter unit u8, board, firmware version: texts with a NUL behind each
-    SLOT        slot u8 -> ModelDescription (firmware/engine/model_view.h)
+    SLOT        slot u8 -> bytes of the blob u32, 0 for a built-in model; ModelDescription, as in
+                firmware/engine/model_view.h
     LOAD_BEGIN  slot u8, total bytes u32 ->
     LOAD_DATA   offset u32, bytes ->
     LOAD_COMMIT -> ; checks and self-tests the blob; a bad one leaves the slot as it was
     SELECT      slot u8, engine u8 ->
     SET         parameter u8, value i32 ->
-    PROCESS     block frames u16, samples i24 -> samples i24; run in blocks of that size, the last may be shorter
-    STATS       -> blocks, frames, overruns, faults, last block, worst per frame: u32 each, total u64
+    PROCESS     block frames u16, samples i24 -> samples i24; run in blocks of that size, the last may be shorter.
+                A board with audio of its own is silent from then until the line has been quiet for half a second
+    STATS       -> blocks, frames, overruns, faults, last block, worst per frame, overloads, muted by one: u32 each,
+                total u64
     CLEAR_STATS ->
     RESET       -> ; engine state to zero, every ramp at its target
+    READ        slot u8, offset u32, size u16 -> bytes of the blob
+    BOOT_LOADER -> ; then the pedal waits for a new image, where its board has a boot loader
 
 `python -m hardware.protocol` writes firmware/pedal/protocol_table.h.
 """
@@ -28,7 +33,7 @@ from pathlib import Path
 
 from training.files import written_aside
 
-VERSION = 1
+VERSION = 2
 SYNC = 0xA5
 REPLY = 0x80
 MAX_PAYLOAD = 4096
@@ -51,6 +56,8 @@ class Message(IntEnum):
     STATS = 9
     CLEAR_STATS = 10
     RESET = 11
+    READ = 12
+    BOOT_LOADER = 13
 
 
 class Status(IntEnum):
@@ -63,7 +70,8 @@ class Status(IntEnum):
 
 
 class Parameter(IntEnum):
-    """What SET sets. Levels are gains in Q28 (0 to 7.99), knobs positions in Q31 (0 to 1), bypass is 0 or 1."""
+    """What SET sets. Levels are gains in Q28 (0 to 7.99), knobs, tone (0.5: flat) and gate (0: off) positions in Q31
+    (0 to 1), bypass is 0 or 1, the block 1 to 256 frames."""
 
     INPUT_LEVEL = 0
     OUTPUT_LEVEL = 1
@@ -72,6 +80,9 @@ class Parameter(IntEnum):
     KNOB_2 = 4
     KNOB_3 = 5
     KNOB_4 = 6
+    TONE = 7
+    GATE = 8
+    BLOCK_FRAMES = 9
 
 
 class Engine(IntEnum):

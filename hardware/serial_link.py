@@ -30,6 +30,7 @@ SILENCE_SECONDS = 2.0
 BYTES_PER_SAMPLE = 3
 FRAMES_PER_REQUEST = (MAX_PAYLOAD - 2) // BYTES_PER_SAMPLE
 LOAD_BYTES = MAX_PAYLOAD - 4
+READ_BYTES = MAX_PAYLOAD - 1
 
 
 class SerialLink:
@@ -70,7 +71,16 @@ class SerialLink:
         )
 
     def slot(self, slot: int) -> Description:
-        return read_description(self._ask(Message.SLOT, bytes([slot])))
+        return read_description(self._ask(Message.SLOT, bytes([slot]))[4:])
+
+    def blob(self, slot: int) -> bytes:
+        (size,) = struct.unpack_from("<I", self._ask(Message.SLOT, bytes([slot])))
+        if size == 0:
+            raise InputError(f"the model in slot {slot} is built into the firmware; there is no blob to read")
+        pieces = []
+        for offset in range(0, size, READ_BYTES):
+            pieces.append(self._ask(Message.READ, struct.pack("<BIH", slot, offset, min(READ_BYTES, size - offset))))
+        return b"".join(pieces)
 
     def load(self, slot: int, blob: bytes) -> None:
         self._ask(Message.LOAD_BEGIN, struct.pack("<BI", slot, len(blob)))
@@ -84,6 +94,8 @@ class SerialLink:
     def set(self, parameter: Parameter, value: float) -> None:
         if parameter == Parameter.BYPASS:
             integer = int(bool(value))
+        elif parameter == Parameter.BLOCK_FRAMES:
+            integer = int(value)
         else:
             one = 2**LEVEL_FRAC_BITS if parameter in (Parameter.INPUT_LEVEL, Parameter.OUTPUT_LEVEL) else 2**31
             integer = min(round(value * one), 2**31 - 1)
@@ -107,13 +119,19 @@ class SerialLink:
         return padded.view("<i4")[:, 0] >> 8
 
     def stats(self) -> PedalStats:
-        return PedalStats(*struct.unpack("<6IQ", self._ask(Message.STATS)))
+        blocks, frames, overruns, faults, last, worst, overloads, muted, total = struct.unpack(
+            "<8IQ", self._ask(Message.STATS)
+        )
+        return PedalStats(blocks, frames, overruns, faults, last, worst, overloads, bool(muted), total)
 
     def clear_stats(self) -> None:
         self._ask(Message.CLEAR_STATS)
 
     def reset(self) -> None:
         self._ask(Message.RESET)
+
+    def enter_boot_loader(self) -> None:
+        self._ask(Message.BOOT_LOADER)
 
     def close(self) -> None:
         self._port.close()

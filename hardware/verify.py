@@ -99,6 +99,8 @@ def verify(
     link.select(0, engine)
     link.set(Parameter.INPUT_LEVEL, 1.0)
     link.set(Parameter.OUTPUT_LEVEL, 1.0)
+    link.set(Parameter.TONE, 0.5)
+    link.set(Parameter.GATE, 0.0)
     link.set(Parameter.BYPASS, 0)
     link.reset()  # the model is now loaded and its knobs at their defaults
     values = [knob.default for knob in model.knobs] if knobs is None else knobs

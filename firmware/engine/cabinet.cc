@@ -17,6 +17,13 @@ void Cabinet::Reset(int32_t rest) {
   for (int16_t* heard = heard_; heard < tape_.Next(heard_); ++heard) *heard = RoundSampleQ15(rest >> 1, &left_);
 }
 
+void Cabinet::Continue(const Cabinet& other) {
+  if (!active()) return;
+  left_ = other.left_;
+  tape_ = other.tape_;
+  std::memcpy(heard_, other.heard_, sizeof heard_);
+}
+
 void Cabinet::Process(const int32_t* in, int32_t* out, size_t size) {
   while (size > 0) {
     const int span = static_cast<int>(std::min<size_t>(size, Tape::kMaxSpan));

@@ -21,6 +21,8 @@ class Cabinet {
   // As if the model had played `rest` for ever.
   void Reset(int32_t rest);
 
+  void Continue(const Cabinet& other);  // goes on where `other` is, which has the same model
+
   void Process(const int32_t* in, int32_t* out, size_t size);  // Q31; `in` and `out` may be the same
 
  private:

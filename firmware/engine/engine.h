@@ -54,6 +54,13 @@ class Engine {
     ResetAround();
   }
 
+  // Goes on where `other` is, which plays the same model; both in the fixed-point engine.
+  void Continue(const Engine& other) {
+    fixed_.Continue(other.fixed_);
+    resampler_.Continue(other.resampler_);
+    cabinet_.Continue(other.cabinet_);
+  }
+
   // Q31 samples. False when the model's output is not a number: the caller mutes the block and resets the engine.
   bool Process(const int32_t* in, int32_t* out, size_t size) {
     const bool finite = resampler_.active() ? PlayResampled(in, out, size) : Play(in, out, size);

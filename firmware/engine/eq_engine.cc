@@ -120,6 +120,26 @@ void EqEngine::Reset() {
   }
 }
 
+void EqEngine::Continue(const EqEngine& other) {
+  now_ = other.now_;
+  ramp_left_ = other.ramp_left_;
+  position_q31_ = other.position_q31_;
+  std::memcpy(levels_, other.levels_, sizeof levels_);
+  tape_ = other.tape_;
+  std::memcpy(taps_, other.taps_, sizeof taps_);
+  std::memcpy(heard_, other.heard_, sizeof heard_);
+  for (int index = 0; index < block_count_; ++index) {
+    Block& block = blocks_[index];
+    const Block& from = other.blocks_[index];
+    block.left = from.left;
+    for (int place = 0; place < 2; ++place) {
+      int16_t* const taps = block.places[place].taps;
+      block.places[place] = from.places[place];
+      block.places[place].taps = taps;
+    }
+  }
+}
+
 void EqEngine::Process(const int32_t* in, int32_t* out, size_t size) {
   while (size > 0) {
     const size_t limit = ramp_left_ > 0 ? ramp_left_ : Tape::kMaxSpan;

@@ -22,6 +22,7 @@ class EqEngine {
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);
   void Reset();
+  void Continue(const EqEngine& other);  // goes on where `other` is, which plays the same model
   void Process(const int32_t* in, int32_t* out, size_t size);
 
  private:

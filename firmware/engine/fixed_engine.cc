@@ -13,6 +13,10 @@ void FixedEngine::SetKnob(int knob, int32_t position_q31) {
 
 void FixedEngine::Reset() { is_eq_ ? eq_.Reset() : recurrent_.Reset(); }
 
+void FixedEngine::Continue(const FixedEngine& other) {
+  is_eq_ ? eq_.Continue(other.eq_) : recurrent_.Continue(other.recurrent_);
+}
+
 void FixedEngine::Process(const int32_t* in, int32_t* out, size_t size) {
   is_eq_ ? eq_.Process(in, out, size) : recurrent_.Process(in, out, size);
 }

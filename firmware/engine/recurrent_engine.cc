@@ -95,6 +95,13 @@ void RecurrentEngine::Reset() {
   }
 }
 
+void RecurrentEngine::Continue(const RecurrentEngine& other) {
+  std::memcpy(units_, other.units_, sizeof units_);
+  std::memcpy(states_, other.states_, sizeof states_);
+  std::memcpy(low_states_, other.low_states_, sizeof low_states_);
+  std::memcpy(knobs_, other.knobs_, sizeof knobs_);
+}
+
 template <int32_t (&Layer)(RecurrentLayerQ15&, int32_t, int32_t)>
 void RecurrentEngine::Run(const int32_t* in, int32_t* out, size_t size) {
   const HeadQ15 head = head_;  // the kernels could change the engine for all that the compiler knows

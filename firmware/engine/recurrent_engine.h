@@ -17,6 +17,7 @@ class RecurrentEngine {
   void Load(const ModelView& model);
   void SetKnob(int knob, int32_t position_q31);  // position 0..1; outside the model's knobs it does nothing
   void Reset();                                  // to rest: as after a long silence, knobs at their defaults
+  void Continue(const RecurrentEngine& other);   // goes on where `other` is, which plays the same model
   void Process(const int32_t* in, int32_t* out, size_t size);  // Q31
 
  private:

@@ -33,6 +33,14 @@ void Resampler::Reset(int32_t rest) {
   lead_ = first - steps_.own + (1 + steps_.delay_frames) * steps_.frame;
 }
 
+void Resampler::Continue(const Resampler& other) {
+  if (!active_) return;
+  ahead_ = other.ahead_;
+  lead_ = other.lead_;
+  std::memcpy(heard_, other.heard_, sizeof heard_);
+  std::memcpy(played_, other.played_, sizeof played_);
+}
+
 size_t Resampler::ToOwn(const int32_t* frames, size_t size, int32_t* own) {
   std::memmove(heard_, heard_ + size, (kHeard - size) * sizeof *heard_);
   std::memcpy(heard_ + kHeard - size, frames, size * sizeof *frames);

@@ -38,6 +38,8 @@ class Resampler {
   // As after a long silence, of which the model makes `rest`.
   void Reset(int32_t rest);
 
+  void Continue(const Resampler& other);  // goes on where `other` is, which has the same model
+
   // All Q31. Of the frames heard, and of the model's samples played, as many as there are come out; after both calls as
   // many frames as were heard. Any split into calls gives the same output.
   size_t ToOwn(const int32_t* frames, size_t size, int32_t* own);

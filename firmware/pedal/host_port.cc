@@ -63,6 +63,12 @@ class HostPort::Writer {
     return status;
   }
 
+  // Room that the caller fills.
+  uint8_t* Reserve(size_t size) {
+    size_ += size;
+    return data_ + size_ - size;
+  }
+
   size_t size() const { return size_; }
 
  private:
@@ -70,13 +76,13 @@ class HostPort::Writer {
   size_t size_ = 0;
 };
 
-void HostPort::Init(Effect<Engine>* effect, ModelSlots* slots, LoadMeter* meter) {
+void HostPort::Init(Effect<Engine>* effect, ModelSlots* slots, Player* player, LoadMeter* meter) {
   effect_ = effect;
   slots_ = slots;
+  player_ = player;
   meter_ = meter;
   parser_.Init();
-  active_slot_ = kNoSlot;
-  active_engine_ = EngineKind::kFixed;
+  has_the_audio_ = has_set_ = boot_loader_wanted_ = false;
 }
 
 void HostPort::Receive(uint8_t byte) {
@@ -85,10 +91,9 @@ void HostPort::Receive(uint8_t byte) {
   while (parser_.Next(&request)) Answer(request);
 }
 
-void HostPort::Select(int slot, EngineKind engine) {
-  active_slot_ = static_cast<uint8_t>(slot);
-  active_engine_ = engine;
-  effect_->ChangeModel(engine, slots_->Get(slot));
+void HostPort::Quiet() {
+  parser_.GiveUp();
+  has_the_audio_ = false;
 }
 
 void HostPort::Answer(const Frame& request) {
@@ -97,6 +102,7 @@ void HostPort::Answer(const Frame& request) {
   const Status status = Dispatch(static_cast<Message>(request.type), reader, writer);
   reply_[kFrameHeaderBytes] = static_cast<uint8_t>(status);
   BoardSend(reply_, CloseFrame(request.type | kReply, reply_, 1 + writer.size()));
+  if (boot_loader_wanted_) BoardEnterBootLoader();
 }
 
 Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
@@ -109,9 +115,11 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       return request.AtEnd() ? Hello(reply) : bad("hello takes nothing");
     case Message::kSlot: {
       const auto slot = request.Take<uint8_t>();
-      const ModelView* model = request.AtEnd() ? slots_->Get(slot) : nullptr;
-      if (model == nullptr) return bad("the slot is empty");
-      reply.Put(*model->description);
+      ModelDescription description;
+      if (!request.AtEnd() || !slots_->Filled(slot)) return bad("the slot is empty");
+      if (const char* reason = slots_->Describe(slot, &description)) return result(reason);
+      reply.Put(static_cast<uint32_t>(slots_->size(slot)));
+      reply.Put(description);
       return Status::kOk;
     }
     case Message::kLoadBegin: {
@@ -126,18 +134,18 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kLoadCommit: {
       int slot;
       const char* reason = slots_->Commit(&slot);
-      if (reason == nullptr && slot == active_slot_) {
-        Select(slot, Engine::Plays(active_engine_, *slots_->Get(slot)) ? active_engine_ : EngineKind::kFixed);
-      }
-      return result(reason);
+      if (reason != nullptr) return result(reason);
+      if (player_->slot() == Player::kNone || slot == player_->slot()) player_->Play(slot);
+      return Status::kOk;
     }
     case Message::kSelect: {
       const auto slot = request.Take<uint8_t>();
       const auto engine = request.Take<EngineKind>();
-      if (!request.AtEnd() || slots_->Get(slot) == nullptr) return bad("the slot is empty");
+      if (!request.AtEnd() || !slots_->Filled(slot)) return bad("the slot is empty");
       if (!Engine::Has(engine)) return bad("this firmware was built without that engine");
-      if (!Engine::Plays(engine, *slots_->Get(slot))) return bad("that engine plays LSTMs and GRUs of one layer only");
-      Select(slot, engine);
+      if (!player_->Select(slot, engine)) return bad("that engine plays LSTMs and GRUs of one layer only");
+      slots_->Remember(slot);
+      has_set_ = true;
       return Status::kOk;
     }
     case Message::kSet: {
@@ -145,24 +153,28 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       const auto value = request.Take<int32_t>();
       if (!request.AtEnd() || Set(parameter, value) != Status::kOk)
         return bad("no such parameter, or value out of range");
+      has_set_ = true;
       return Status::kOk;
     }
     case Message::kProcess:
       return Process(request, reply);
     case Message::kStats:
-      if (!request.AtEnd()) return bad("stats takes nothing");
-      for (const uint32_t count : {meter_->blocks(), meter_->frames(), meter_->overruns(), effect_->fault_count(),
-                                   meter_->last_block(), meter_->worst_per_frame()}) {
-        reply.Put(count);
-      }
-      reply.Put(meter_->total());
-      return Status::kOk;
-    case Message::kClearStats:
+      return request.AtEnd() ? Stats(reply) : bad("stats takes nothing");
+    case Message::kClearStats: {
+      const AudioLock lock;
       meter_->Clear();
       effect_->ClearFaults();
       return Status::kOk;
+    }
     case Message::kReset:
-      effect_->Settle();
+      Settle();
+      has_set_ = true;
+      return Status::kOk;
+    case Message::kRead:
+      return Read(request, reply);
+    case Message::kBootLoader:
+      if (!kBoard.has_boot_loader) return result("this board has no boot loader");
+      boot_loader_wanted_ = true;
       return Status::kOk;
   }
   return reply.Refuse(Status::kUnknownMessage, "unknown message");
@@ -177,15 +189,45 @@ Status HostPort::Hello(Writer& reply) const {
   reply.Put(static_cast<uint16_t>(kMaxBlock));
   reply.Put(static_cast<uint32_t>(kSampleRateHz));
   reply.Put(static_cast<uint32_t>(ModelSlots::kCapacity));
-  reply.Put(BoardBudgetPerFrame(active_engine_));
+  reply.Put(BoardBudgetPerFrame(player_->engine()));
   reply.Put(static_cast<uint8_t>(ModelSlots::kCount));
-  reply.Put(active_slot_);
+  reply.Put(player_->slot() == Player::kNone ? kNoSlot : static_cast<uint8_t>(player_->slot()));
   reply.Put(engines);
-  reply.Put(active_engine_);
+  reply.Put(player_->engine());
   reply.Put(kBoard.counter_unit);
   reply.PutBytes(kBoard.name, std::strlen(kBoard.name) + 1);
   reply.PutBytes(kFirmwareVersion, sizeof kFirmwareVersion);
   return Status::kOk;
+}
+
+Status HostPort::Read(Reader& request, Writer& reply) const {
+  const auto slot = request.Take<uint8_t>();
+  const auto offset = request.Take<uint32_t>();
+  const auto size = request.Take<uint16_t>();
+  if (!request.AtEnd() || size >= kMaxPayload) {
+    return reply.Refuse(Status::kBadArgument, "read takes slot, offset and size");
+  }
+  if (const char* reason = slots_->Read(slot, offset, reply.Reserve(size), size)) {
+    return reply.Refuse(Status::kRejected, reason);
+  }
+  return Status::kOk;
+}
+
+Status HostPort::Stats(Writer& reply) const {
+  const AudioLock lock;
+  for (const uint32_t count :
+       {meter_->blocks(), meter_->frames(), meter_->overruns(), effect_->fault_count(), meter_->last_block(),
+        meter_->worst_per_frame(), effect_->overload_count(), uint32_t{effect_->overloaded()}}) {
+    reply.Put(count);
+  }
+  reply.Put(meter_->total());
+  return Status::kOk;
+}
+
+void HostPort::Settle() {
+  const bool had_it = has_the_audio_.exchange(true);
+  player_->Settle();
+  has_the_audio_ = had_it;
 }
 
 Status HostPort::Process(Reader& request, Writer& reply) {
@@ -193,6 +235,7 @@ Status HostPort::Process(Reader& request, Writer& reply) {
   if (block_size < 1 || block_size > kMaxBlock || request.left() % kBytesPerSample != 0) {
     return reply.Refuse(Status::kBadArgument, "process takes a block size from 1 to 256 and 24-bit samples");
   }
+  if (!has_the_audio_.exchange(true) && kBoard.real_time) player_->Settle();
   const uint8_t* bytes = request.data();
   for (size_t left = request.left() / kBytesPerSample; left > 0;) {
     int32_t samples[kMaxBlock];
@@ -202,8 +245,8 @@ Status HostPort::Process(Reader& request, Writer& reply) {
     }
     const uint32_t start = BoardCounter();
     effect_->Process(samples, samples, frames);
-    meter_->Record(BoardCounter() - start, frames, BoardBudgetPerFrame(active_engine_));
-    effect_->Service();
+    meter_->Record(BoardCounter() - start, frames, BoardBudgetPerFrame(player_->engine()));
+    player_->Service();
     for (size_t i = 0; i < frames; ++i) {
       const auto rounded = static_cast<uint32_t>(samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128);
       const uint8_t sample[kBytesPerSample] = {uint8_t(rounded >> 8), uint8_t(rounded >> 16), uint8_t(rounded >> 24)};
@@ -216,6 +259,7 @@ Status HostPort::Process(Reader& request, Writer& reply) {
 
 Status HostPort::Set(Parameter parameter, int32_t value) {
   if (value < 0) return Status::kBadArgument;
+  const AudioLock lock;
   switch (parameter) {
     case Parameter::kInputLevel:
       effect_->SetInputLevel(value);
@@ -225,6 +269,16 @@ Status HostPort::Set(Parameter parameter, int32_t value) {
       return Status::kOk;
     case Parameter::kBypass:
       effect_->SetBypass(value != 0);
+      return Status::kOk;
+    case Parameter::kTone:
+      effect_->SetTone(value);
+      return Status::kOk;
+    case Parameter::kGate:
+      effect_->SetGate(value);
+      return Status::kOk;
+    case Parameter::kBlockFrames:
+      if (value < 1 || value > static_cast<int32_t>(kMaxBlock)) return Status::kBadArgument;
+      BoardSetBlock(static_cast<size_t>(value));
       return Status::kOk;
     case Parameter::kKnob1:
     case Parameter::kKnob2:

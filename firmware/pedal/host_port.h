@@ -1,6 +1,7 @@
 // The pedal's side of the host protocol.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -9,18 +10,22 @@
 #include "pedal/frame.h"
 #include "pedal/load_meter.h"
 #include "pedal/model_slots.h"
+#include "pedal/player.h"
 
 namespace oddity {
 
 class HostPort {
  public:
-  void Init(Effect<Engine>* effect, ModelSlots* slots, LoadMeter* meter);
+  void Init(Effect<Engine>* effect, ModelSlots* slots, Player* player, LoadMeter* meter);
 
   void Receive(uint8_t byte);  // answers when a request is complete
-  void Quiet() { parser_.GiveUp(); }
+  void Quiet();                // nothing has been received for a while
 
-  // Makes a filled slot the one that plays.
-  void Select(int slot, EngineKind engine);
+  // While it has, `Process` plays what the host sends, and the board's own audio is silent.
+  bool has_the_audio() const { return has_the_audio_; }
+
+  // Whether the host has set or chosen something since this was last asked.
+  bool TakeHasSet() { return has_set_.exchange(false); }
 
  private:
   class Reader;
@@ -29,15 +34,19 @@ class HostPort {
   void Answer(const Frame& request);
   Status Dispatch(Message message, Reader& request, Writer& reply);
   Status Hello(Writer& reply) const;
+  Status Read(Reader& request, Writer& reply) const;
   Status Process(Reader& request, Writer& reply);
+  Status Stats(Writer& reply) const;
+  void Settle();
   Status Set(Parameter parameter, int32_t value);
 
   Effect<Engine>* effect_;
   ModelSlots* slots_;
+  Player* player_;
   LoadMeter* meter_;
   FrameParser parser_;
-  uint8_t active_slot_;
-  EngineKind active_engine_;
+  std::atomic<bool> has_the_audio_, has_set_;
+  bool boot_loader_wanted_;
   uint8_t reply_[kMaxPayload + kFrameOverheadBytes];
 };
 

@@ -1,33 +1,58 @@
 // The whole pedal but its board:
 //
-//   host ── HostPort ──┬── ModelSlots
-//                      └── Effect ── Engine
+//   knobs, footswitches ──┐
+//   host ── HostPort ─────┼── Player ── ModelSlots ── flash memory
+//                         └── Effect ── two Engines
+//
+// A board with an audio interrupt calls `BeginBlock`, `Play` for spans of the block, and `EndBlock` from there, and
+// `StepControls` every millisecond, with the same priority. Its main loop calls `Service` and gives the host's bytes to
+// `host`.
 #pragma once
 
 #include "pedal/board.h"
-#include "pedal/built_in_model.h"
+#include "pedal/controls.h"
 #include "pedal/effect.h"
 #include "pedal/host_port.h"
 #include "pedal/load_meter.h"
 #include "pedal/model_slots.h"
+#include "pedal/player.h"
 
 namespace oddity {
 
-struct Pedal {
+class Pedal {
+ public:
+  static constexpr size_t kSpan = Effect<Engine>::kControlInterval;
+
+  void Init();
+
+  void BeginBlock(size_t frames);
+  void Play(const int32_t* in, int32_t* out, size_t size);  // Q31, at most kSpan frames
+  void EndBlock();
+
+  struct Lights {
+    bool on[kLedCount];  // the effect is on; what comes in or goes out clips (a flash), or no time is left (blinks)
+  };
+  Lights StepControls(const ControlReadings& readings);
+
+  void Service();
+
   Effect<Engine> effect;
   ModelSlots slots;
+  Player player;
   LoadMeter meter;
   HostPort host;
 
-  void Init() {
-    effect.Init();
-    slots.Init();
-    meter.Clear();
-    host.Init(&effect, &slots, &meter);
-    if (const ModelView* model = BuiltInModel(); model != nullptr && slots.Install(0, *model) == nullptr) {
-      host.Select(0, EngineKind::kFixed);
-    }
-  }
+ private:
+  void Apply(int pot, int32_t position_q31);
+
+  uint32_t block_start_, block_budget_;
+  size_t block_frames_;
+  Pot pots_[kPotCount];
+  Footswitch footswitches_[kFootswitchCount];
+  bool pots_read_;
+  int32_t input_gain_, drive_gain_;  // Q28
+  int time_ms_, clip_left_ms_;
+  std::atomic<bool> boot_loader_wanted_;
 };
 
 }  // namespace oddity

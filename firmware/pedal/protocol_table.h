@@ -6,7 +6,7 @@
 
 namespace oddity {
 
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 constexpr uint8_t kSync = 0xa5;
 constexpr uint8_t kReply = 0x80;
 constexpr size_t kMaxPayload = 4096;
@@ -25,6 +25,8 @@ enum class Message : uint8_t {
   kStats = 9,
   kClearStats = 10,
   kReset = 11,
+  kRead = 12,
+  kBootLoader = 13,
 };
 
 enum class Status : uint8_t {
@@ -42,6 +44,9 @@ enum class Parameter : uint8_t {
   kKnob2 = 4,
   kKnob3 = 5,
   kKnob4 = 6,
+  kTone = 7,
+  kGate = 8,
+  kBlockFrames = 9,
 };
 
 enum class CounterUnit : uint8_t {

@@ -73,10 +73,11 @@ bool Audio::Init(Callback callback, size_t block_frames) {
 }
 
 void Audio::SetBlock(size_t block_frames) {
-  const AudioLock lock;
+  const uint32_t mask = MaskAudioInterrupt();
   Stop();
   block_frames_ = block_frames;
   Start();
+  RestoreInterruptMask(mask);
 }
 
 // The streams before the SAI, a word in the transmitter's FIFO, the slave before the master.
@@ -125,13 +126,16 @@ void Audio::Mute(bool mute) {
 bool Audio::Late() const { return kAudioReceiveDma.Flags() & kHalfOrFull; }
 
 Audio::Counts Audio::counts() const {
-  const AudioLock lock;
-  return counts_;
+  const uint32_t mask = MaskAudioInterrupt();
+  const Counts counts = counts_;
+  RestoreInterruptMask(mask);
+  return counts;
 }
 
 void Audio::ClearCounts() {
-  const AudioLock lock;
+  const uint32_t mask = MaskAudioInterrupt();
   counts_ = {};
+  RestoreInterruptMask(mask);
 }
 
 void Audio::HandleInterrupt() {

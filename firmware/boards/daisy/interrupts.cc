@@ -10,6 +10,7 @@ extern const char __vectors[];  // by the linker script
 
 void FaultHandler();
 void AudioInterruptHandler();
+void SerialInterruptHandler();
 }
 
 namespace {
@@ -20,6 +21,7 @@ constexpr std::array<Handler, oddity::kInterrupts> BoardVectors() {
   std::array<Handler, oddity::kInterrupts> vectors{};
   for (Handler& vector : vectors) vector = FaultHandler;
   vectors[oddity::kAudioInterrupt] = AudioInterruptHandler;
+  vectors[oddity::kSerialInterrupt] = SerialInterruptHandler;
   return vectors;
 }
 

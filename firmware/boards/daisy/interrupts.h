@@ -7,8 +7,8 @@
 
 namespace oddity {
 
-constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8;  // of 16; the lowest number is the most urgent
-constexpr int kAudioInterrupt = 12;                       // DMA1 stream 1 (RM0433, table 145)
+constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8, kSerialPriority = 12;  // of 16; the lowest is the most urgent
+constexpr int kAudioInterrupt = 12, kSerialInterrupt = 37;  // DMA1 stream 1, USART1 (RM0433, table 145)
 constexpr int kInterrupts = 150;
 
 inline void MaskInterrupts() { __asm volatile("cpsid i" ::: "memory"); }
@@ -27,20 +27,14 @@ inline void DisableInterrupt(int number) {
   InstructionBarrier();
 }
 
-// While it lives, neither the audio interrupt nor one less urgent comes; USB does. May be nested.
-class AudioLock {
- public:
-  AudioLock() {
-    __asm volatile("mrs %0, basepri" : "=r"(before_));
-    __asm volatile("msr basepri_max, %0\n isb" ::"r"(kAudioPriority << 4) : "memory");
-  }
-  ~AudioLock() { __asm volatile("msr basepri, %0" ::"r"(before_) : "memory"); }
-  AudioLock(const AudioLock&) = delete;
-  AudioLock& operator=(const AudioLock&) = delete;
-
- private:
-  uint32_t before_;
-};
+// From here on neither the audio interrupt nor one less urgent comes; USB does. To be restored with what this gave.
+inline uint32_t MaskAudioInterrupt() {
+  uint32_t before;
+  __asm volatile("mrs %0, basepri" : "=r"(before));
+  __asm volatile("msr basepri_max, %0\n isb" ::"r"(kAudioPriority << 4) : "memory");
+  return before;
+}
+inline void RestoreInterruptMask(uint32_t before) { __asm volatile("msr basepri, %0" ::"r"(before) : "memory"); }
 
 // Sleeps until an interrupt is pending.
 inline void WaitForInterrupt() {

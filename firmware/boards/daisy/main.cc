@@ -1,20 +1,119 @@
-// The Daisy Seed's image so far: engines and effect, linked for the STM32H750 without the board's drivers.
+// The pedal on the Daisy Seed.
 //
-// It shows that the portable code builds and fits; it is not to be flashed, since neither clocks nor codec, controls or
-// USB are set up yet.
-#include "pedal/built_in_model.h"
-#include "pedal/effect.h"
+//   knobs, footswitches ── StepControls ──► lights
+//   guitar ── codec ── SAI ── DMA ──► Play ──► DMA ── SAI ── codec ── amplifier
+//   host ── USART ──► host ── models ──► QSPI flash
+//
+// The first two run in the audio interrupt, the rest in the main loop.
+#include "boards/daisy/adc.h"
+#include "boards/daisy/audio.h"
+#include "boards/daisy/clocks.h"
+#include "boards/daisy/cycle_counter.h"
+#include "boards/daisy/flash.h"
+#include "boards/daisy/interrupts.h"
+#include "boards/daisy/pins.h"
+#include "boards/daisy/reset.h"
+#include "boards/daisy/serial.h"
+#include "boards/daisy/watchdog.h"
+#include "pedal/pedal.h"
 
+namespace oddity {
 namespace {
 
-[[gnu::section(".dtcm")]] oddity::Effect<oddity::Engine> effect;
-int32_t block[48];
+constexpr uint32_t kBaud = 1'000'000;
+constexpr size_t kBlockFrames = 48;
+constexpr size_t kFramesAMillisecond = kSampleRateHz / 1000;
+constexpr size_t kQuietFrames = kSampleRateHz / 2;
+// What the interrupt itself takes, and is not counted, must fit too.
+constexpr uint32_t kBudgetPerFrame = kCoreHz / kSampleRateHz * 97 / 100;
+
+[[gnu::section(".dtcm")]] Pedal pedal;
+Audio audio;
+Adc adc;
+Flash flash;
+Serial serial;
+Watchdog watchdog;
+size_t frames_since_controls;
+volatile size_t frames_since_quiet;  // and since the host's last byte
+
+void StepControls() {
+  ControlReadings readings;
+  for (int knob = 0; knob < kPotCount; ++knob) readings.pots[knob] = adc.Read(knob);
+  for (int index = 0; index < kFootswitchCount; ++index) readings.pressed[index] = !kFootswitchPins[index].Read();
+  const Pedal::Lights lights = pedal.StepControls(readings);
+  for (int led = 0; led < kLedCount; ++led) kLedPins[led].Write(lights.on[led]);
+}
+
+// Each span is written as soon as it is there: what comes late in a block is heard later still.
+void PlayBlock(const int32_t* in, int32_t* out, size_t frames) {
+  pedal.BeginBlock(frames);
+  for (size_t start = 0; start < frames; start += Pedal::kSpan) {
+    const size_t size = std::min(frames - start, Pedal::kSpan);
+    int32_t samples[Pedal::kSpan];
+    for (size_t i = 0; i < size; ++i)
+      samples[i] = static_cast<int32_t>(static_cast<uint32_t>(in[2 * (start + i)]) << 8);
+    pedal.Play(samples, samples, size);
+    for (size_t i = 0; i < size; ++i) {
+      const int32_t rounded = samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128;
+      out[2 * (start + i)] = out[2 * (start + i) + 1] = rounded >> 8;
+    }
+  }
+  pedal.EndBlock();
+  frames_since_quiet = frames_since_quiet + frames;
+  for (frames_since_controls += frames; frames_since_controls >= kFramesAMillisecond;) {
+    frames_since_controls -= kFramesAMillisecond;
+    StepControls();
+  }
+}
+
+void InitPins() {
+  for (const Pin& pin : kFootswitchPins) pin.InitInput(Pull::kUp);
+  for (const Pin& pin : kLedPins) pin.InitOutput(false);
+  kSeedLedPin.InitOutput(false);
+}
 
 }  // namespace
 
+const BoardDescription kBoard = {"daisy", CounterUnit::kCycles, true, true};
+
+uint32_t BoardCounter() { return CycleCount(); }
+uint32_t BoardBudgetPerFrame(EngineKind) { return kBudgetPerFrame; }
+void BoardSend(const uint8_t* data, size_t size) { serial.Write(data, size); }
+uint32_t BoardLockAudio() { return MaskAudioInterrupt(); }
+void BoardUnlockAudio(uint32_t before) { RestoreInterruptMask(before); }
+bool BoardFlashRead(uint32_t address, void* data, size_t size) { return flash.Read(address, data, size); }
+bool BoardFlashErase(uint32_t address) { return flash.EraseSector(address); }
+bool BoardFlashProgram(uint32_t address, const void* data, size_t size) { return flash.Program(address, data, size); }
+void BoardSetBlock(size_t frames) { audio.SetBlock(frames); }
+
+void BoardEnterBootLoader() {
+  serial.Flush();
+  RebootToBootloader();
+}
+
+}  // namespace oddity
+
 int main() {
-  effect.Init();
-  if (const oddity::ModelView* model = oddity::BuiltInModel()) effect.ChangeModel(oddity::EngineKind::kFixed, model);
-  effect.Settle();
-  for (;;) effect.Process(block, block, 48);
+  using namespace oddity;
+  InitCycleCounter();
+  InitClocks();
+  InitPins();
+  serial.Init(kBaud);
+  adc.Init();
+  flash.Init();
+  pedal.Init();
+  watchdog.Init();
+  kSeedLedPin.Write(audio.Init(PlayBlock, kBlockFrames));  // dark: the codec does not answer
+  UnmaskInterrupts();
+
+  for (;;) {
+    for (uint8_t byte; serial.Read(&byte); frames_since_quiet = 0) pedal.host.Receive(byte);
+    if (frames_since_quiet >= kQuietFrames) {
+      pedal.host.Quiet();
+      frames_since_quiet = 0;
+    }
+    pedal.Service();
+    watchdog.Feed();
+    WaitForInterrupt();  // of the audio, or of the serial port after the last of some bytes
+  }
 }

@@ -299,9 +299,11 @@ static UsartRegisters* const USART1 = reinterpret_cast<UsartRegisters*>(0x400110
 constexpr uint32_t USART_CR1_UE = Bit(0);
 constexpr uint32_t USART_CR1_RE = Bit(2);
 constexpr uint32_t USART_CR1_TE = Bit(3);
+constexpr uint32_t USART_CR1_IDLEIE = Bit(4);
 constexpr uint32_t USART_CR1_FIFOEN = Bit(29);
 constexpr uint32_t USART_CR3_DMAR = Bit(6);
 constexpr uint32_t USART_CR3_OVRDIS = Bit(12);
+constexpr uint32_t USART_ICR_IDLECF = Bit(4);
 constexpr uint32_t USART_ISR_TC = Bit(6);
 constexpr uint32_t USART_ISR_TXFNF = Bit(7);
 

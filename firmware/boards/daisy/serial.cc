@@ -2,6 +2,7 @@
 
 #include "boards/daisy/cycle_counter.h"
 #include "boards/daisy/dma.h"
+#include "boards/daisy/interrupts.h"
 #include "boards/daisy/pins.h"
 #include "boards/daisy/registers.h"
 
@@ -9,7 +10,7 @@ namespace oddity {
 namespace {
 
 constexpr uint32_t kKernelHz = 120'000'000;
-constexpr uint32_t kRingBytes = 4096;
+constexpr uint32_t kRingBytes = 8192;
 [[gnu::section(".dma")]] volatile uint8_t ring[kRingBytes];
 
 constexpr uint32_t kTimeoutUs = 10'000;  // the transmitter waits for nobody: it never takes as long
@@ -28,8 +29,9 @@ void Serial::Init(uint32_t baud) {
   kSerialReceiveDma.Start(DMAMUX_REQUEST_USART1_RX,
                           DMA_CR_DIR_FROM_PERIPHERAL | DMA_CR_SIZE_8 | DMA_CR_PL_LOW | DMA_CR_TRBUFF, &USART1->RDR,
                           const_cast<uint8_t*>(ring), kRingBytes);
-  USART1->CR1 = USART_CR1_FIFOEN | USART_CR1_TE | USART_CR1_RE;
+  USART1->CR1 = USART_CR1_FIFOEN | USART_CR1_TE | USART_CR1_RE | USART_CR1_IDLEIE;
   SetBits(USART1->CR1, USART_CR1_UE);
+  EnableInterrupt(kSerialInterrupt, kSerialPriority);
 }
 
 bool Serial::Read(uint8_t* byte) {
@@ -53,3 +55,6 @@ void Serial::Flush() {
 }
 
 }  // namespace oddity
+
+// Its only use is to wake the main loop, which takes the bytes.
+extern "C" void SerialInterruptHandler() { oddity::USART1->ICR = oddity::USART_ICR_IDLECF; }

@@ -1,5 +1,6 @@
 // USART1, 8N1, to the host (RM0433, chapter 48). What comes in is written to a ring by the DMA, so that none is lost as
-// long as Read() is called every 40 ms (at 1 Mbaud); what goes out is waited for.
+// long as Read() is called every 80 ms (at 1 Mbaud); when the line falls idle, an interrupt ends the main loop's sleep.
+// What goes out is waited for.
 #pragma once
 
 #include <cstddef>

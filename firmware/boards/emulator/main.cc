@@ -1,5 +1,6 @@
 // The pedal on QEMU's mps2-an500: a Cortex-M7 without a codec, whose audio comes from the host in protocol frames.
 #include "boards/emulator/uart.h"
+#include "boards/flash_in_ram.h"
 #include "pedal/pedal.h"
 
 namespace oddity {
@@ -35,7 +36,7 @@ void WaitForInterrupt() { __asm volatile("wfi"); }
 
 }  // namespace
 
-const BoardDescription kBoard = {"emulator", CounterUnit::kInstructions};
+const BoardDescription kBoard = {"emulator", CounterUnit::kInstructions, false, false};
 
 // The emulator counts instructions, the chip's deadline is in cycles: per 100 cycles of the chip, the engines' code
 // runs as many instructions as benchmarks/cortex_m7.py finds, the fixed engine in the largest models that fit.
@@ -47,6 +48,12 @@ uint32_t BoardBudgetPerFrame(EngineKind engine) {
 uint32_t BoardCounter() { return (0xffffffff - timer[1]) * kInstructionsPerTick; }
 
 void BoardSend(const uint8_t* data, size_t size) { uart.Write(data, size); }
+
+// There is no audio interrupt, and the host makes the blocks.
+uint32_t BoardLockAudio() { return 0; }
+void BoardUnlockAudio(uint32_t) {}
+void BoardSetBlock(size_t) {}
+void BoardEnterBootLoader() {}
 
 }  // namespace oddity
 
@@ -68,7 +75,7 @@ int main() {
       *interrupt_control = 1 << 25;  // SysTick is no longer pending
       if (++quiet_ticks == kTicksUntilQuiet) pedal.host.Quiet();
     }
-    pedal.effect.Service();
+    pedal.Service();
     WaitForInterrupt();
   }
 }

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "boards/flash_in_ram.h"
 #include "pedal/pedal.h"
 
 namespace oddity {
@@ -43,7 +44,7 @@ int Accept(uint16_t port) {
 
 }  // namespace
 
-const BoardDescription kBoard = {"native", CounterUnit::kNanoseconds};
+const BoardDescription kBoard = {"native", CounterUnit::kNanoseconds, false, false};
 
 uint32_t BoardBudgetPerFrame(EngineKind) { return 0; }
 
@@ -59,6 +60,12 @@ void BoardSend(const uint8_t* data, size_t size) {
     size -= static_cast<size_t>(sent);
   }
 }
+
+// There is no audio interrupt, and the host makes the blocks.
+uint32_t BoardLockAudio() { return 0; }
+void BoardUnlockAudio(uint32_t) {}
+void BoardSetBlock(size_t) {}
+void BoardEnterBootLoader() {}
 
 }  // namespace oddity
 
@@ -84,6 +91,6 @@ int main(int argc, char** argv) {
     const ssize_t count = recv(connection, bytes, sizeof bytes, 0);
     if (count <= 0) return 0;
     for (ssize_t i = 0; i < count; ++i) pedal.host.Receive(bytes[i]);
-    pedal.effect.Service();
+    pedal.Service();
   }
 }

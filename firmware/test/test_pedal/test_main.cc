@@ -6,18 +6,26 @@
 #include <initializer_list>
 
 #include "../minitest.h"
+#include "boards/flash_in_ram.h"
 #include "pedal/board.h"
+#include "pedal/controls.h"
 #include "pedal/effect.h"
 #include "pedal/frame.h"
+#include "pedal/knob_law.h"
 #include "pedal/load_meter.h"
 
 namespace oddity {
 
 // The linker wants a board; these tests have none.
-const BoardDescription kBoard = {"test", CounterUnit::kNanoseconds};
-uint32_t BoardBudgetPerFrame(EngineKind) { return 0; }
-uint32_t BoardCounter() { return 0; }
+const BoardDescription kBoard = {"test", CounterUnit::kNanoseconds, false, false};
+static uint32_t counter, counts_a_call, budget;
+uint32_t BoardBudgetPerFrame(EngineKind) { return budget; }
+uint32_t BoardCounter() { return counter += counts_a_call; }
 void BoardSend(const uint8_t*, size_t) {}
+uint32_t BoardLockAudio() { return 0; }
+void BoardUnlockAudio(uint32_t) {}
+void BoardSetBlock(size_t) {}
+void BoardEnterBootLoader() {}
 
 }  // namespace oddity
 
@@ -27,30 +35,37 @@ namespace {
 
 constexpr int32_t kHalf = 1 << 30;
 
-// Inverts the signal, and fails on demand.
+// Inverts the signal and divides it by what the model says, and fails on demand.
 struct InvertingEngine {
-  void Load(EngineKind, const ModelView&) {}
+  void Load(EngineKind, const ModelView& model) { divisor = model.description->hidden_size; }
   void SetKnob(int knob, int32_t position) { knobs[knob] = position; }
   void Reset() { ++resets; }
+  void Continue(const InvertingEngine&) { ++continued; }
   bool Process(const int32_t* in, int32_t* out, size_t size) {
-    for (size_t i = 0; i < size; ++i) out[i] = -in[i];
+    for (size_t i = 0; i < size; ++i) out[i] = -in[i] / divisor;
     return !broken;
   }
-  static inline int resets;
+  int divisor = 1;
+  static inline int resets, continued;
   static inline bool broken;
   static inline int32_t knobs[kMaxKnobs];
 };
 
-ModelDescription description{};
-ModelView model;
+ModelDescription description{}, other_description{};
+ModelView model, other_model;
+InvertingEngine playing, next_engine;
 Effect<InvertingEngine> effect;
 
 void Prepare() {
   description.knob_count = 1;
   description.knobs[0] = {"drive", 0.0f, 10.0f, 5.0f};
+  description.hidden_size = 1;
   model.description = &description;
+  other_description.hidden_size = 2;
+  other_model.description = &other_description;
+  budget = counts_a_call = 0;
   InvertingEngine::broken = false;
-  effect.Init();
+  effect.Init(&playing, &next_engine);
   effect.ChangeModel(EngineKind::kFixed, &model);
   effect.Settle();
 }
@@ -62,7 +77,7 @@ int32_t Play(int32_t sample, size_t count) {
 }
 
 void without_a_model_the_guitar_passes() {
-  effect.Init();
+  effect.Init(&playing, &next_engine);
   CHECK(Play(kHalf, 1000) == kHalf);
 }
 
@@ -93,13 +108,142 @@ void bypass_fades_without_a_step() {
   CHECK(largest > 0 && largest < INT32_MAX / 200);  // 5 ms: 240 samples for the whole way
 }
 
-void a_model_change_fades_and_waits_for_service() {
+int32_t LargestStep(int32_t before, int samples) {
+  int32_t largest = 0;
+  for (int i = 0; i < samples; ++i) {
+    const int32_t now = Play(kHalf, 1);
+    largest = std::max(largest, std::abs(now - before));
+    before = now;
+    effect.Service();
+  }
+  return largest;
+}
+
+void the_next_model_runs_in_and_is_faded_to() {
   Prepare();
-  effect.ChangeModel(EngineKind::kFixed, &model);
-  CHECK(Play(kHalf, 500) == kHalf);
-  CHECK(Play(kHalf, 500) == kHalf);
-  effect.Service();
+  InvertingEngine::continued = 0;
+  effect.ChangeModel(EngineKind::kFixed, &other_model);
   CHECK(Play(kHalf, 500) == -kHalf);
+  effect.Service();
+  CHECK(Play(kHalf, 4700) == -kHalf);
+  CHECK(LargestStep(-kHalf, 2000) <= kHalf / 2 / 950);  // 20 ms for the way
+  CHECK(Play(kHalf, 1) == -kHalf / 2);
+  CHECK(!effect.changing() && InvertingEngine::continued == 1);
+}
+
+void where_there_is_no_time_for_two_the_change_goes_by_dry() {
+  Prepare();
+  counts_a_call = 160;
+  budget = 10;
+  effect.ChangeModel(EngineKind::kFixed, &model);
+  effect.Settle();
+  effect.ChangeModel(EngineKind::kFixed, &other_model);
+  effect.Service();
+  CHECK(Play(kHalf, 500) == kHalf);
+  CHECK(Play(kHalf, 500) == kHalf);
+  CHECK(LargestStep(kHalf, 500) < INT32_MAX / 200);
+  CHECK(Play(kHalf, 1) == -kHalf / 2);
+}
+
+void an_overload_falls_silent_and_comes_back() {
+  Prepare();
+  const int32_t before = Play(kHalf, 100);
+  effect.Overload();
+  CHECK(effect.overloaded() && effect.overload_count() == 1);
+  CHECK(LargestStep(before, 48) <= kHalf / 47);
+  CHECK(Play(kHalf, 1) == 0);
+  CHECK(Play(kHalf, 47000) == 0);
+  CHECK(LargestStep(0, 2000) <= kHalf / 239);
+  CHECK(Play(kHalf, 1) == -kHalf && !effect.overloaded());
+  effect.Overload();
+  CHECK(Play(kHalf, 95000) == 0);  // the second time it lasts twice as long
+  CHECK(Play(kHalf, 2000) == -kHalf);
+}
+
+void an_overload_by_two_models_leaves_the_next_one() {
+  Prepare();
+  effect.ChangeModel(EngineKind::kFixed, &other_model);
+  effect.Service();
+  const int32_t before = Play(kHalf, 100);
+  effect.Overload();
+  CHECK(LargestStep(before, 2000) <= kHalf / 47);
+  CHECK(Play(kHalf, 1) == -kHalf / 2 && !effect.overloaded() && !effect.changing());
+}
+
+void a_change_of_model_ends_an_overload() {
+  Prepare();
+  effect.Overload();
+  Play(kHalf, 100);
+  effect.ChangeModel(EngineKind::kFixed, &other_model);
+  CHECK(LargestStep(0, 2000) <= kHalf / 119);
+  CHECK(Play(kHalf, 1) == -kHalf / 2);
+}
+
+void the_tone_knob_tilts() {
+  Prepare();
+  effect.SetTone(INT32_MAX);
+  CHECK(std::abs(Play(kHalf / 4, 48000) + kHalf / 4 * 0.3548) < kHalf / 1000);  // DC: 9 dB less
+  effect.SetTone(Tone::kFlat);
+  Play(kHalf / 4, 48000);
+  CHECK(Play(kHalf / 4, 1) == -kHalf / 4);
+}
+
+void the_gate_closes_on_hum_and_opens_at_once() {
+  Prepare();
+  effect.SetGate(kHalf);  // -55 dBFS
+  constexpr int32_t kHum = INT32_MAX / 3000, kNote = INT32_MAX / 20;
+  CHECK(Play(kHum, 48000) == 0);
+  CHECK(Play(kNote, 48) == -kNote);
+  CHECK(Play(kHum, 2400) == -kHum);  // held
+  CHECK(Play(kHum, 12000) == 0);
+  effect.SetGate(0);
+  CHECK(Play(kHum, 48) == -kHum);
+}
+
+void knob_laws_are_even_in_decibels() {
+  CHECK(GainQ28(1 << 30, -12, 0, 12) == 1 << 28);
+  for (int position = 0; position <= 100; ++position) {
+    const double along = position / 100.0;
+    const double decibels = along < 0.5 ? -40 + 80 * along : 24 * (along - 0.5);
+    const double gain = GainQ28(static_cast<int32_t>(along * INT32_MAX), -40, 0, 12) / 268435456.0;
+    CHECK(std::abs(20 * std::log10(gain) - decibels) < 0.01);
+  }
+}
+
+void pots_are_quiet_and_reach_their_ends() {
+  Pot pot;
+  pot.Init(20000);
+  int turns = 0;
+  for (int i = 0; i < 1000; ++i) turns += pot.Read(static_cast<uint16_t>(20000 + i * 7919 % 61 - 30));
+  CHECK(turns == 0);
+  for (int i = 0; i < 1000; ++i) pot.Read(65535);
+  CHECK(pot.position_q31() == INT32_MAX);
+  for (int i = 0; i < 1000; ++i) pot.Read(0);
+  CHECK(pot.position_q31() == 0);
+  for (int i = 0; i < 1000; ++i) pot.Read(32500);
+  CHECK(pot.position_q31() == 1 << 30);
+}
+
+void a_pot_counts_again_when_it_is_turned() {
+  Pot pot;
+  pot.Init(20000);
+  CHECK(pot.Holds());
+  pot.LetGo();
+  for (int i = 0; i < 100; ++i) pot.Read(20500);
+  CHECK(!pot.Holds());
+  for (int i = 0; i < 100; ++i) pot.Read(22000);
+  CHECK(pot.Holds());
+}
+
+void a_bouncing_footswitch_counts_once() {
+  Footswitch footswitch;
+  footswitch.Init();
+  int presses = 0;
+  for (int ms = 0; ms < 200; ++ms) {
+    const bool bounces = ms % 100 < 8 && ms * 7 % 3 == 0;
+    presses += footswitch.Read((ms >= 50 && ms < 150) != bounces);
+  }
+  CHECK(presses == 1);
 }
 
 void a_fault_mutes_resets_and_counts() {
@@ -108,7 +252,7 @@ void a_fault_mutes_resets_and_counts() {
   InvertingEngine::broken = true;
   CHECK(Play(kHalf, 1) == 0);
   CHECK(effect.fault_count() == 1);
-  CHECK(InvertingEngine::resets == resets + 1);
+  CHECK(InvertingEngine::resets == resets + 2);  // both
   InvertingEngine::broken = false;
   CHECK(Play(kHalf, 1) == -kHalf);
 }
@@ -215,7 +359,17 @@ int main() {
   RUN_TEST(unity_levels_are_exact);
   RUN_TEST(levels_saturate_and_do_not_wrap);
   RUN_TEST(bypass_fades_without_a_step);
-  RUN_TEST(a_model_change_fades_and_waits_for_service);
+  RUN_TEST(the_next_model_runs_in_and_is_faded_to);
+  RUN_TEST(where_there_is_no_time_for_two_the_change_goes_by_dry);
+  RUN_TEST(an_overload_falls_silent_and_comes_back);
+  RUN_TEST(an_overload_by_two_models_leaves_the_next_one);
+  RUN_TEST(a_change_of_model_ends_an_overload);
+  RUN_TEST(the_tone_knob_tilts);
+  RUN_TEST(the_gate_closes_on_hum_and_opens_at_once);
+  RUN_TEST(knob_laws_are_even_in_decibels);
+  RUN_TEST(pots_are_quiet_and_reach_their_ends);
+  RUN_TEST(a_pot_counts_again_when_it_is_turned);
+  RUN_TEST(a_bouncing_footswitch_counts_once);
   RUN_TEST(a_fault_mutes_resets_and_counts);
   RUN_TEST(knobs_move_in_steps_and_arrive);
   RUN_TEST(knobs_that_are_read_regularly_move_in_straight_lines);
