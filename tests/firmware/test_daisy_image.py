@@ -13,7 +13,7 @@ from hardware.firmware_build import REPOSITORY
 SRAM3 = range(0x30040000, 0x30048000)
 DTCM_END = 0x20020000
 INTERRUPTS = 150
-DMA1_STREAM_1 = 12
+DMA1_STREAM_1, USART1 = 12, 37
 
 
 @pytest.fixture(scope="module", params=["daisy", "daisy_bring_up"])
@@ -40,11 +40,11 @@ def test_every_exception_and_interrupt_has_its_handler(elf, symbols):
     stack, reset, *handlers = struct.unpack_from(f"<{16 + INTERRUPTS}I", image)
     assert stack == DTCM_END
     assert reset == symbols["Reset_Handler"] | 1
-    fault, audio = symbols["FaultHandler"] | 1, symbols["AudioInterruptHandler"] | 1
+    fault = symbols["FaultHandler"] | 1
+    own = {DMA1_STREAM_1: symbols["AudioInterruptHandler"] | 1, USART1: symbols["SerialInterruptHandler"] | 1}
     exceptions, interrupts = handlers[:14], handlers[14:]
     assert exceptions == [fault] * 5 + [0] * 4 + [fault] * 2 + [0] + [fault] * 2
-    assert interrupts[DMA1_STREAM_1] == audio
-    assert set(interrupts[:DMA1_STREAM_1] + interrupts[DMA1_STREAM_1 + 1 :]) == {fault}
+    assert interrupts == [own.get(number, fault) for number in range(INTERRUPTS)]
 
 
 def test_the_vectors_are_aligned_to_their_number(symbols):
