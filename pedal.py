@@ -4,6 +4,7 @@ import click
 
 from export.cli import export_command, import_command
 from hardware.cli import demo, run, verify
+from hardware.flash import flash_command
 from training.capture_simulation import simulate
 from training.cli import audition_command, blend_command, distill_command, show_command, train
 
@@ -26,6 +27,7 @@ for command in (
     verify,
     simulate,
     demo,
+    flash_command,
 ):
     main.add_command(command)
 
