@@ -1,0 +1,151 @@
+"""A Linux of its own for a test that needs a kernel's USB: QEMU with Debian's kernel, which sees this machine's files
+read-only and its loopback as 10.0.2.2."""
+
+import lzma
+import os
+import platform
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hardware.firmware_build import REPOSITORY
+
+CACHE = REPOSITORY / "build" / "guest"
+MODULES = ("virtio_pci", "virtio_net", "9pnet_virtio", "9p", "vhci_hcd")
+XZ = b"\xfd7zXZ\0"
+INIT = """#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+for module in $(cat /modules/order); do insmod /modules/$module; done
+ifconfig lo 127.0.0.1 up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; route add default gw 10.0.2.2
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose host /host
+mount -t tmpfs run /host/run
+for folder in dev proc sys; do mount --bind /$folder /host/$folder; done
+mkdir -p /host/run/tmp; export TMPDIR=/run/tmp HOME=/run/tmp PYTHONDONTWRITEBYTECODE=1
+chroot /host /bin/sh -c "$(cat /command)"
+echo guest-exit-$?
+poweroff -f
+"""
+
+
+def need_guest() -> None:
+    """Skip the test where no guest can run, and say why."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the guest's kernel is for x86-64")
+    for tool in ("qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb", "dfu-util"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is missing")
+
+
+def kernel() -> tuple[Path, Path]:
+    """Debian's kernel, fetched once, as (ELF file, folder of modules); skips the test where it cannot be had."""
+    image, modules = CACHE / "vmlinux", CACHE / "modules"
+    if image.is_file() and modules.is_dir():
+        return image, modules
+    CACHE.mkdir(parents=True, exist_ok=True)
+    depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=False)
+    name = re.search(r"Depends: (linux-image-\S+)", depends.stdout)
+    if not name:
+        pytest.skip("apt knows no linux-image-amd64")
+    fetched = subprocess.run(["apt-get", "download", name[1]], cwd=CACHE, capture_output=True, text=True, check=False)
+    if fetched.returncode != 0:
+        pytest.skip(f"{name[1]} cannot be fetched: {fetched.stderr.strip().splitlines()[-1:]}")
+    package = next(CACHE.glob("linux-image-*.deb"))
+    unpacked = CACHE / "unpacked"
+    subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
+    image.write_bytes(_elf(next(unpacked.glob("boot/vmlinuz-*")).read_bytes()))
+    next(unpacked.glob("**/lib/modules/*/kernel")).rename(modules)
+    shutil.rmtree(unpacked)
+    package.unlink()
+    return image, modules
+
+
+def _elf(compressed: bytes) -> bytes:
+    """The kernel in a bzImage, unpacked: QEMU starts it so without the seconds that it takes to unpack itself."""
+    start = compressed.find(XZ)
+    while start > 0:
+        try:
+            image = lzma.LZMADecompressor().decompress(compressed[start:])
+        except lzma.LZMAError:
+            image = b""
+        if image[:4] == b"\x7fELF":
+            return image
+        start = compressed.find(XZ, start + 1)
+    return compressed
+
+
+def run_in_guest(command: str, folder: Path, timeout_s: float) -> str:
+    """Run a shell command in the guest as root and return what it printed; `folder` is for the guest's first files.
+
+    Fails the test when the guest does not come to its end in time.
+    """
+    image, modules = kernel()
+    archive = folder / "initramfs.cpio"
+    archive.write_bytes(_initramfs(modules, command))
+    qemu = [
+        "qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-nodefaults",
+        "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-kernel", image, "-initrd", archive,
+        "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=unstable clocksource=hpet no_timer_check",
+        "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
+        "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
+        "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
+    ]  # fmt: skip
+    try:
+        ran = subprocess.run(
+            qemu,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(f"the guest has not ended in {timeout_s:.0f} s: {str(error.stdout)[-2000:]}")
+    assert "guest-exit-0" in ran.stdout, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def _initramfs(modules: Path, command: str) -> bytes:
+    files = {file.name.split(".")[0].replace("-", "_"): file for file in modules.rglob("*.ko*")}
+    order: list[str] = []
+    contents: dict[str, bytes] = {}
+
+    def add(name: str) -> None:
+        if name in contents or name not in files:  # what is no file is built into the kernel
+            return
+        content = files[name].read_bytes()
+        if files[name].suffix == ".xz":
+            content = lzma.decompress(content)
+        contents[name] = content
+        needs = re.search(rb"\0depends=([^\0]*)\0", content)
+        for need in (needs[1].decode() if needs else "").split(","):
+            add(need.replace("-", "_"))
+        order.append(name)
+
+    for name in MODULES:
+        add(name)
+    folders = ("bin", "dev", "host", "modules", "proc", "sys")
+    entries: list[tuple[str, int, bytes]] = [(name, stat.S_IFDIR | 0o755, b"") for name in folders]
+    entries += [
+        ("init", stat.S_IFREG | 0o755, INIT.encode()),
+        ("command", stat.S_IFREG | 0o644, command.encode()),
+        ("bin/busybox", stat.S_IFREG | 0o755, Path(shutil.which("busybox") or "").read_bytes()),
+        ("modules/order", stat.S_IFREG | 0o644, "\n".join(order).encode()),
+    ]
+    entries += [(f"modules/{name}", stat.S_IFREG | 0o644, contents[name]) for name in order]
+    return b"".join(_cpio(number, *entry) for number, entry in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1))
+
+
+def _cpio(number: int, name: str, mode: int, content: bytes) -> bytes:
+    """One file of an archive in the "newc" format."""
+    path = os.fsencode(name) + b"\0"
+    fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(path), 0)
+    entry = b"070701" + b"".join(b"%08X" % value for value in fields) + path
+    entry += b"\0" * (-len(entry) % 4)
+    return entry + content + b"\0" * (-len(content) % 4)
