@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,13 @@ def need_guest() -> None:
             pytest.skip(f"{tool} is missing")
 
 
-def kernel() -> tuple[Path, Path]:
-    """Debian's kernel, fetched once, as (ELF file, folder of modules); skips the test where it cannot be had."""
-    image, modules = CACHE / "vmlinux", CACHE / "modules"
-    if image.is_file() and modules.is_dir():
-        return image, modules
-    CACHE.mkdir(parents=True, exist_ok=True)
+def kernel() -> None:
+    """Put Debian's kernel and its modules that are needed into the cache, once; skip the test where that cannot be."""
+    complete = CACHE / "complete"
+    if complete.is_file() and complete.read_text() == " ".join(MODULES):
+        return
+    shutil.rmtree(CACHE, ignore_errors=True)
+    CACHE.mkdir(parents=True)
     depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=False)
     name = re.search(r"Depends: (linux-image-\S+)", depends.stdout)
     if not name:
@@ -55,14 +57,37 @@ def kernel() -> tuple[Path, Path]:
     fetched = subprocess.run(["apt-get", "download", name[1]], cwd=CACHE, capture_output=True, text=True, check=False)
     if fetched.returncode != 0:
         pytest.skip(f"{name[1]} cannot be fetched: {fetched.stderr.strip().splitlines()[-1:]}")
-    package = next(CACHE.glob("linux-image-*.deb"))
-    unpacked = CACHE / "unpacked"
-    subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True)
-    image.write_bytes(_elf(next(unpacked.glob("boot/vmlinuz-*")).read_bytes()))
-    next(unpacked.glob("**/lib/modules/*/kernel")).rename(modules)
-    shutil.rmtree(unpacked)
-    package.unlink()
-    return image, modules
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        package = next(CACHE.glob("linux-image-*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        package.unlink()
+        (CACHE / "vmlinux").write_bytes(_elf(next(Path(folder, "boot").glob("vmlinuz-*")).read_bytes()))
+        _keep_modules(Path(folder, "lib", "modules"))
+    complete.write_text(" ".join(MODULES))
+
+
+def _keep_modules(source: Path) -> None:
+    """Copy `MODULES` and what they need to the cache, and their order; what has no file is built into the kernel."""
+    files = {file.name.split(".")[0].replace("-", "_"): file for file in source.rglob("*.ko*")}
+    order: list[str] = []
+    seen: set[str] = set()
+
+    def add(name: str) -> None:
+        if name in seen or name not in files:
+            return
+        seen.add(name)
+        content = files[name].read_bytes()
+        if files[name].suffix == ".xz":
+            content = lzma.decompress(content)
+        needs = re.search(rb"\0depends=([^\0]*)\0", content)
+        for need in (needs[1].decode() if needs else "").split(","):
+            add(need.replace("-", "_"))
+        order.append(name)
+        (CACHE / name).write_bytes(content)
+
+    for name in MODULES:
+        add(name)
+    (CACHE / "order").write_text("\n".join(order))
 
 
 def _elf(compressed: bytes) -> bytes:
@@ -84,12 +109,13 @@ def run_in_guest(command: str, folder: Path, timeout_s: float) -> str:
 
     Fails the test when the guest does not come to its end in time.
     """
-    image, modules = kernel()
+    kernel()
     archive = folder / "initramfs.cpio"
-    archive.write_bytes(_initramfs(modules, command))
+    archive.write_bytes(_initramfs(command))
     qemu = [
         "qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-nodefaults",
-        "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-kernel", image, "-initrd", archive,
+        "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
+        "-kernel", CACHE / "vmlinux", "-initrd", archive,
         "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=unstable clocksource=hpet no_timer_check",
         "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
@@ -111,34 +137,17 @@ def run_in_guest(command: str, folder: Path, timeout_s: float) -> str:
     return ran.stdout
 
 
-def _initramfs(modules: Path, command: str) -> bytes:
-    files = {file.name.split(".")[0].replace("-", "_"): file for file in modules.rglob("*.ko*")}
-    order: list[str] = []
-    contents: dict[str, bytes] = {}
-
-    def add(name: str) -> None:
-        if name in contents or name not in files:  # what is no file is built into the kernel
-            return
-        content = files[name].read_bytes()
-        if files[name].suffix == ".xz":
-            content = lzma.decompress(content)
-        contents[name] = content
-        needs = re.search(rb"\0depends=([^\0]*)\0", content)
-        for need in (needs[1].decode() if needs else "").split(","):
-            add(need.replace("-", "_"))
-        order.append(name)
-
-    for name in MODULES:
-        add(name)
+def _initramfs(command: str) -> bytes:
+    order = (CACHE / "order").read_text()
     folders = ("bin", "dev", "host", "modules", "proc", "sys")
     entries: list[tuple[str, int, bytes]] = [(name, stat.S_IFDIR | 0o755, b"") for name in folders]
     entries += [
         ("init", stat.S_IFREG | 0o755, INIT.encode()),
         ("command", stat.S_IFREG | 0o644, command.encode()),
         ("bin/busybox", stat.S_IFREG | 0o755, Path(shutil.which("busybox") or "").read_bytes()),
-        ("modules/order", stat.S_IFREG | 0o644, "\n".join(order).encode()),
+        ("modules/order", stat.S_IFREG | 0o644, order.encode()),
     ]
-    entries += [(f"modules/{name}", stat.S_IFREG | 0o644, contents[name]) for name in order]
+    entries += [(f"modules/{name}", stat.S_IFREG | 0o644, (CACHE / name).read_bytes()) for name in order.split()]
     return b"".join(_cpio(number, *entry) for number, entry in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1))
 
 
