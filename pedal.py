@@ -5,6 +5,7 @@ import click
 from export.cli import export_command, import_command
 from hardware.cli import demo, run, verify
 from hardware.flash import flash_command
+from hardware.slots import backup, select, slots, upload
 from training.capture_simulation import simulate
 from training.cli import audition_command, blend_command, distill_command, show_command, train
 
@@ -28,6 +29,10 @@ for command in (
     simulate,
     demo,
     flash_command,
+    upload,
+    slots,
+    select,
+    backup,
 ):
     main.add_command(command)
 

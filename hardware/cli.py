@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 
 from export.cli import cabinet_options, read_cabinet
-from hardware.protocol import Engine
+from hardware.connect import VIRTUAL, open_link, place_option, require_engine
+from hardware.program_link import COMMANDS
+from hardware.protocol import Engine, Parameter
+from hardware.slots import blob_of
 from training.errors import InputError
 
-_PLACES = ["emulator", "native", "usb"]
 _FILE = click.Path(path_type=Path)
 
 
@@ -32,9 +34,7 @@ def _shared_options(command: Callable) -> Callable:
     """--on, --engine, --knob and --block, which `run` and `verify` have in common."""
     engines = click.Choice([engine.name.lower() for engine in Engine])
     options = [
-        click.option(
-            "--on", "place", type=click.Choice(_PLACES), default="emulator", show_default=True, help="Which pedal."
-        ),
+        place_option("emulator"),
         click.option("--engine", type=engines, default="fixed", show_default=True, callback=_engine),
         click.option(
             "--knob", "knobs", multiple=True, metavar="NAME=VALUE", callback=_assignments, help="A knob's value."
@@ -52,19 +52,6 @@ def _knob_values(knobs: tuple, values: dict[str, float]) -> list[float]:
         there = ", ".join(knob.name for knob in knobs) or "none"
         raise InputError(f"this model has no knob {', '.join(sorted(unknown))}; its knobs are: {there}")
     return [values.get(knob.name, knob.default) for knob in knobs]
-
-
-def _blob(model: Path, engine: Engine) -> bytes:
-    """What to upload for `model`: a blob as it is, a model.pt exported in memory."""
-    if model.suffix == ".pedal":
-        try:
-            return model.read_bytes()
-        except OSError as error:
-            raise InputError(f"{model}: {error.strerror}") from error
-    from export import daisy
-    from training import model_file
-
-    return daisy.prepare(model_file.load(model)).blob(low_weights=engine == Engine.RTNEURAL)
 
 
 def _newest_blob() -> Path:
@@ -85,23 +72,21 @@ def run(
 ) -> None:
     """Play the guitar in SOURCE (WAV or FLAC) through a pedal and write what comes back to DESTINATION.
 
-    A pedal on USB plays the model that it has, unless --model gives it another.
+    A pedal that keeps its models plays the one that it has, unless --model gives it another.
     """
     from tqdm import tqdm
 
     from export.daisy import SAMPLE_RATE_HZ
     from export.fixed_point import to_q31
-    from hardware.connect import open_link, require_engine
-    from hardware.protocol import Parameter
     from training import audio
 
     samples = audio.read(source).at_rate(SAMPLE_RATE_HZ).samples
     audio.require_writable(destination)
     if destination.exists() and destination.samefile(source):
         raise InputError(f"{destination}: is the guitar itself; give the output another name")
-    if model is None and place != "usb":
+    if model is None and (place in COMMANDS or place == VIRTUAL):  # which begin without one
         model = _newest_blob()
-    blob = _blob(model, engine) if model else None
+    blob = blob_of(model, engine) if model else None
     with open_link(place) as link:
         require_engine(link, engine)
         if blob:
@@ -150,7 +135,6 @@ def verify(
     from export import daisy
     from hardware import report as report_files
     from hardware import verify as verification
-    from hardware.connect import open_link
     from training import capture, model_file
 
     exported = daisy.prepare(model_file.load(model), cabinet=read_cabinet(ir, ir_taps, minimum_phase))

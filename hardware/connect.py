@@ -1,34 +1,60 @@
 """Where pedals are found."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+import click
 import serial
 from serial.tools import list_ports
 
 from hardware.firmware_build import RTNEURAL, build
 from hardware.link import PedalLink
 from hardware.program_link import COMMANDS, ProgramLink
-from hardware.protocol import Engine
+from hardware.protocol import BAUD, Engine
 from hardware.serial_link import SerialLink
 from training.errors import InputError
 
-PLACES = (*COMMANDS, "usb")
+VIRTUAL = "virtual-daisy"
 MANUFACTURER = "Oddity"
 """The USB manufacturer string by which a pedal is known."""
+PLACES = f"{', '.join(COMMANDS)}, {VIRTUAL} (or {VIRTUAL}:FILE, which keeps its models), usb, or a serial port"
 
 
 def open_link(place: str) -> SerialLink:
-    """A link to the pedal at `place`: 'emulator', 'native' (both built first where needed) or 'usb'.
+    """A link to the pedal at `place`, one of `PLACES`; what is a program of this machine is built first where needed.
 
     Raises InputError when there is none, or it cannot be built or started.
     """
     if place in COMMANDS:
         return ProgramLink(place, build(place))
-    ports = [port.device for port in list_ports.comports() if port.manufacturer == MANUFACTURER]
-    if not ports:
-        raise InputError("no pedal found on USB: plug it in, or use --on emulator")
+    kind, _, memory = place.partition(":")
+    if kind == VIRTUAL:
+        from hardware.virtual_daisy.link import VirtualDaisyLink
+
+        return VirtualDaisyLink(build("daisy"), Path(memory) if memory else None)
+    return SerialLink(_open_port(place))
+
+
+def _open_port(place: str) -> serial.Serial:
+    port = place
+    if place == "usb":
+        ports = [port.device for port in list_ports.comports() if port.manufacturer == MANUFACTURER]
+        if not ports:
+            raise InputError("no pedal found on USB: plug it in, or use --on emulator")
+        port = ports[0]
+    elif place not in {known.device for known in list_ports.comports()} and not Path(place).exists():
+        raise InputError(f"--on {place}: no such serial port; a pedal is at: {PLACES}")
     try:
-        return SerialLink(serial.Serial(ports[0]))
-    except serial.SerialException as error:
-        raise InputError(f"cannot open the pedal at {ports[0]}: {error}") from error
+        return serial.Serial(port, BAUD)
+    except (serial.SerialException, ValueError, OSError) as error:
+        raise InputError(f"cannot open the pedal at {port}: {error}") from error
+
+
+def place_option(default: str) -> Callable:
+    """--on: which pedal."""
+    return click.option(
+        "--on", "place", default=default, show_default=True, metavar="PEDAL", help=f"Which pedal: {PLACES}."
+    )
 
 
 def require_engine(link: PedalLink, engine: Engine) -> None:

@@ -146,14 +146,22 @@ def last_line(result: subprocess.CompletedProcess) -> str:
 
 @click.command("flash")
 @click.argument("image", type=click.Path(path_type=Path), required=False)
-def flash_command(image: Path | None) -> None:
+@click.option(
+    "--on", "place", metavar="PORT", help="The serial port of a pedal that runs: it goes to DFU mode by itself."
+)
+def flash_command(image: Path | None, place: str | None) -> None:
     """Put firmware on a Daisy Seed in DFU mode (hold BOOT, tap RESET): IMAGE, or what is built from this checkout."""
     if image is None:
         from hardware.firmware_build import build
 
         image = build("daisy")
     check_image(image)
-    click.echo(flash(image, find_board()))
+    if place:
+        from hardware.connect import open_link
+
+        with open_link(place) as link:
+            link.enter_boot_loader()
+    click.echo(flash(image, find_board(wait_s=5.0 if place else 0.0)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class PedalInfo:
     sample_rate_hz: int
     max_block_frames: int
     slot_count: int
+    filled_slots: frozenset[int]
     blob_capacity_bytes: int
     engines: frozenset[Engine]
     active_slot: int | None

@@ -6,7 +6,8 @@ all little-endian. The pedal answers each request with one frame of type `reques
 
     HELLO       -> protocol version u16, max block u16, sample rate u32, blob capacity u32, budget a frame u32
                    (of the active engine, 0: none), slots u8, active slot u8 (255: none), engines u8 (bit mask),
-                   active engine u8, counter unit u8, board, firmware version: texts with a NUL behind each
+                   active engine u8, counter unit u8, filled slots u32 (bit mask), board, firmware
+                   version: texts with a NUL behind each
     SLOT        slot u8 -> bytes of the blob u32, 0 for a built-in model; ModelDescription, as in
                 firmware/engine/model_view.h
     LOAD_BEGIN  slot u8, total bytes u32 ->
@@ -37,6 +38,8 @@ VERSION = 2
 SYNC = 0xA5
 REPLY = 0x80
 MAX_PAYLOAD = 4096
+BAUD = 1_000_000
+"""Of a pedal on a serial port that has a rate."""
 NO_SLOT = 255
 LEVEL_FRAC_BITS = 28
 HEADER = Path(__file__).parent.parent / "firmware" / "pedal" / "protocol_table.h"
@@ -113,6 +116,7 @@ def header_text() -> str:
         "uint8_t kSync": f"0x{SYNC:02x}",
         "uint8_t kReply": f"0x{REPLY:02x}",
         "size_t kMaxPayload": MAX_PAYLOAD,
+        "uint32_t kBaud": BAUD,
         "uint8_t kNoSlot": NO_SLOT,
         "int kLevelFracBits": LEVEL_FRAC_BITS,
     }

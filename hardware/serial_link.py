@@ -54,14 +54,15 @@ class SerialLink:
             raise InputError(
                 f"the pedal speaks protocol {version}, this program {VERSION}: flash the matching firmware"
             )
-        slots, active_slot, engine_mask, active_engine, unit = struct.unpack_from("<5B", reply, 16)
-        board, firmware_version, _ = reply[21:].decode().split("\0")
+        slots, active_slot, engine_mask, active_engine, unit, filled = struct.unpack_from("<5BI", reply, 16)
+        board, firmware_version, _ = reply[25:].decode().split("\0")
         return PedalInfo(
             board=board,
             firmware_version=firmware_version,
             sample_rate_hz=rate,
             max_block_frames=max_block,
             slot_count=slots,
+            filled_slots=frozenset(slot for slot in range(slots) if filled & 1 << slot),
             blob_capacity_bytes=capacity,
             engines=frozenset(engine for engine in Engine if engine_mask & 1 << engine),
             active_slot=None if active_slot == NO_SLOT else active_slot,
@@ -76,7 +77,7 @@ class SerialLink:
     def blob(self, slot: int) -> bytes:
         (size,) = struct.unpack_from("<I", self._ask(Message.SLOT, bytes([slot])))
         if size == 0:
-            raise InputError(f"the model in slot {slot} is built into the firmware; there is no blob to read")
+            raise InputError("the model is built into the firmware; there is no blob to read")
         pieces = []
         for offset in range(0, size, READ_BYTES):
             pieces.append(self._ask(Message.READ, struct.pack("<BIH", slot, offset, min(READ_BYTES, size - offset))))

@@ -195,6 +195,9 @@ Status HostPort::Hello(Writer& reply) const {
   reply.Put(engines);
   reply.Put(player_->engine());
   reply.Put(kBoard.counter_unit);
+  uint32_t filled = 0;
+  for (int slot = 0; slot < ModelSlots::kCount; ++slot) filled |= uint32_t{slots_->Filled(slot)} << slot;
+  reply.Put(filled);
   reply.PutBytes(kBoard.name, std::strlen(kBoard.name) + 1);
   reply.PutBytes(kFirmwareVersion, sizeof kFirmwareVersion);
   return Status::kOk;

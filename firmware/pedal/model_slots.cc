@@ -85,16 +85,17 @@ void ModelSlots::FindRecord() {
   record_sequence_ = 0;
   next_record_ = kRecordsAddress;
   bool found = false;
-  for (uint32_t address = kRecordsAddress; address < kFlashBytes; address += sizeof(Record)) {
-    Record record;
-    if (!BoardFlashRead(address, &record, sizeof record) || record.crc32 != CrcOf(record) || record.slot >= kCount) {
-      continue;
+  Record records[16];
+  for (uint32_t address = kRecordsAddress; address < kFlashBytes; address += sizeof records) {
+    if (!BoardFlashRead(address, records, sizeof records)) return;
+    for (const Record& record : records) {
+      if (record.crc32 != CrcOf(record) || record.slot >= kCount) continue;
+      if (found && !IsLater(record.sequence, record_sequence_)) continue;
+      found = true;
+      record_sequence_ = record.sequence;
+      remembered_ = static_cast<int>(record.slot);
+      next_record_ = address + static_cast<uint32_t>((&record - records + 1) * sizeof record);
     }
-    if (found && !IsLater(record.sequence, record_sequence_)) continue;
-    found = true;
-    record_sequence_ = record.sequence;
-    remembered_ = static_cast<int>(record.slot);
-    next_record_ = address + sizeof record;
   }
 }
 

@@ -11,6 +11,7 @@ namespace {
 [[gnu::section(".bss.dtcm")]] Engine playing_engine;
 Engine next_engine;
 
+constexpr int32_t kUnity = Effect<Engine>::kUnityLevel;
 enum PotUse { kInputPot, kDrivePot, kMorphPot, kTonePot, kGatePot, kLevelPot };
 constexpr int kClipMs = 100, kBlinkMs = 128;
 constexpr int kBootLoaderMs = 3000;  // both footswitches held
@@ -26,7 +27,7 @@ void Pedal::Init() {
   host.Init(&effect, &slots, &player, &meter);
   for (Footswitch& footswitch : footswitches_) footswitch.Init();
   pots_read_ = false;
-  input_gain_ = drive_gain_ = Effect<Engine>::kUnityLevel;
+  input_gain_ = drive_gain_ = kUnity;
   time_ms_ = clip_left_ms_ = 0;
   boot_loader_wanted_ = false;
   player.Settle();
@@ -70,6 +71,10 @@ Pedal::Lights Pedal::StepControls(const ControlReadings& readings) {
 
   const bool host_has_spoken = host.TakeHasSet();
   if (!host.has_the_audio()) {
+    if (drive_gain_ != kUnity && player.knobs().count > 0 && !player.knobs().morph) {
+      drive_gain_ = kUnity;  // the knob has become the model's
+      SetInputLevel();
+    }
     for (int index = 0; index < kPotCount; ++index) {
       Pot& pot = pots_[index];
       if (!pots_read_) pot.Init(readings.pots[index]);
@@ -90,14 +95,12 @@ void Pedal::Apply(int pot, int32_t position_q31) {
   const Player::Knobs knobs = player.knobs();
   switch (pot) {
     case kInputPot:
-    case kDrivePot: {
-      if (pot == kInputPot) input_gain_ = GainQ28(position_q31, -12, 0, 12);
-      const bool is_knob = knobs.count > 0 && !knobs.morph;
-      if (pot == kDrivePot) drive_gain_ = is_knob ? Effect<Engine>::kUnityLevel : GainQ28(position_q31, 0, 9, 18);
-      if (pot == kDrivePot && is_knob) effect.SetKnob(0, position_q31);
-      effect.SetInputLevel(SaturateToInt32((int64_t{input_gain_} * drive_gain_) >> kLevelFracBits));
-      return;
-    }
+      input_gain_ = GainQ28(position_q31, -12, 0, 12);
+      return SetInputLevel();
+    case kDrivePot:
+      if (knobs.count > 0 && !knobs.morph) return effect.SetKnob(0, position_q31);
+      drive_gain_ = GainQ28(position_q31, 0, 9, 18);
+      return SetInputLevel();
     case kMorphPot:
       if (knobs.morph && knobs.count > 0) effect.SetKnob(0, position_q31);
       if (!knobs.morph && knobs.count > 1) effect.SetKnob(1, position_q31);
@@ -109,6 +112,10 @@ void Pedal::Apply(int pot, int32_t position_q31) {
     case kLevelPot:
       return effect.SetOutputLevel(position_q31 == 0 ? 0 : GainQ28(position_q31, -40, 0, 12));
   }
+}
+
+void Pedal::SetInputLevel() {
+  effect.SetInputLevel(SaturateToInt32((int64_t{input_gain_} * drive_gain_) >> kLevelFracBits));
 }
 
 void Pedal::Service() {

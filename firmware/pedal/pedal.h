@@ -44,6 +44,7 @@ class Pedal {
 
  private:
   void Apply(int pot, int32_t position_q31);
+  void SetInputLevel();
 
   uint32_t block_start_, block_budget_;
   size_t block_frames_;

@@ -10,6 +10,7 @@ constexpr uint16_t kProtocolVersion = 2;
 constexpr uint8_t kSync = 0xa5;
 constexpr uint8_t kReply = 0x80;
 constexpr size_t kMaxPayload = 4096;
+constexpr uint32_t kBaud = 1000000;
 constexpr uint8_t kNoSlot = 255;
 constexpr int kLevelFracBits = 28;
 

@@ -27,7 +27,8 @@ constexpr uint32_t kFastReadQuadOutput =
     0x6B | kOpcode | kAddress | 8 << QUADSPI_CCR_DCYC | QUADSPI_CCR_DMODE_4_LINES | QUADSPI_CCR_FMODE_READ;
 constexpr uint32_t kReset = 0x99 | kOpcode;
 constexpr uint32_t kReadId = 0x9F | kOpcode | kReadData;
-// All lines high for eight clocks: mode bits that end a continuous read, or for a chip that is in none no command.
+// Eight clocks: to a chip in a continuous read an address and mode bits of ones, which end it; to one that is in none
+// eight ones on its input, no command. The one bit of zero keeps the address within the chip, as QUADSPI demands.
 constexpr uint32_t kEndContinuousRead =
     0xFF | QUADSPI_CCR_IMODE_4_LINES | QUADSPI_CCR_ADMODE_4_LINES | QUADSPI_CCR_ADSIZE_24_BITS;
 
@@ -86,9 +87,14 @@ bool Send(uint32_t command, uint32_t address, const void* data, size_t size) {
 
 bool ReadStatus(uint8_t* status) { return Receive(kReadStatus, 0, status, 1); }
 
-bool WaitWhileBusy(uint32_t timeout_us) {
+// Looks every `interval_us`.
+bool WaitWhileBusy(uint32_t timeout_us, uint32_t interval_us) {
   uint8_t status = kStatusBusy;
-  return WaitMicroseconds(timeout_us, [&status] { return ReadStatus(&status) && !(status & kStatusBusy); });
+  return WaitMicroseconds(timeout_us, [&status, interval_us] {
+    if (ReadStatus(&status) && !(status & kStatusBusy)) return true;
+    DelayMicroseconds(interval_us);
+    return false;
+  });
 }
 
 bool EnableWrite() {
@@ -101,8 +107,8 @@ bool EnableQuad() {
   if (!ReadStatus(&status)) return false;
   if (status & kStatusQuad) return true;
   const uint8_t wanted = kStatusQuad;  // no block is protected
-  return EnableWrite() && Send(kWriteStatus, 0, &wanted, 1) && WaitWhileBusy(kStatusTimeoutUs) && ReadStatus(&status) &&
-         status & kStatusQuad;
+  return EnableWrite() && Send(kWriteStatus, 0, &wanted, 1) && WaitWhileBusy(kStatusTimeoutUs, 100) &&
+         ReadStatus(&status) && status & kStatusQuad;
 }
 
 bool InRange(uint32_t address, size_t size) { return address <= Flash::kSize && size <= Flash::kSize - address; }
@@ -115,7 +121,7 @@ bool Flash::Init() {
   QUADSPI->DCR = (__builtin_ctz(kSize) - 1) << QUADSPI_DCR_FSIZE | (4 - 1) << QUADSPI_DCR_CSHT;
   QUADSPI->CR = (kPrescaler - 1) << QUADSPI_CR_PRESCALER | QUADSPI_CR_EN;
   // Nothing resets the chip with the processor: it may be in the midst of what another firmware, or this one, was at.
-  if (!Command(kEndContinuousRead, 0xFFFFFF) || !WaitWhileBusy(kEraseTimeoutUs)) return false;
+  if (!Command(kEndContinuousRead, kSize - 1) || !WaitWhileBusy(kEraseTimeoutUs, 500)) return false;
   if (!Command(kEnableReset) || !Command(kReset)) return false;
   DelayMicroseconds(kResetUs);
   uint8_t id[3];
@@ -131,7 +137,7 @@ bool Flash::Read(uint32_t address, void* to, size_t size) {
 
 bool Flash::EraseSector(uint32_t address) {
   return InRange(address, 1) && EnableWrite() && Command(kSectorErase, address & ~(kSectorSize - 1)) &&
-         WaitWhileBusy(kEraseTimeoutUs);
+         WaitWhileBusy(kEraseTimeoutUs, 500);
 }
 
 bool Flash::Program(uint32_t address, const void* data, size_t size) {
@@ -139,7 +145,8 @@ bool Flash::Program(uint32_t address, const void* data, size_t size) {
   const auto* bytes = static_cast<const uint8_t*>(data);
   while (size > 0) {
     const size_t part = std::min<size_t>(size, kPageSize - address % kPageSize);
-    if (!EnableWrite() || !Send(kPageProgram, address, bytes, part) || !WaitWhileBusy(kProgramTimeoutUs)) return false;
+    if (!EnableWrite() || !Send(kPageProgram, address, bytes, part) || !WaitWhileBusy(kProgramTimeoutUs, 20))
+      return false;
     address += part;
     bytes += part;
     size -= part;

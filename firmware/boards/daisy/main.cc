@@ -20,7 +20,6 @@
 namespace oddity {
 namespace {
 
-constexpr uint32_t kBaud = 1'000'000;
 constexpr size_t kBlockFrames = 48;
 constexpr size_t kFramesAMillisecond = kSampleRateHz / 1000;
 constexpr size_t kQuietFrames = kSampleRateHz / 2;
@@ -114,6 +113,8 @@ int main() {
     }
     pedal.Service();
     watchdog.Feed();
-    WaitForInterrupt();  // of the audio, or of the serial port after the last of some bytes
+    MaskInterrupts();  // so that none comes between the look and the sleep; one that is pending ends it all the same
+    if (!serial.Readable()) WaitForInterrupt();  // of the audio, or of the serial port after the last of some bytes
+    UnmaskInterrupts();
   }
 }

@@ -34,9 +34,12 @@ void Serial::Init(uint32_t baud) {
   EnableInterrupt(kSerialInterrupt, kSerialPriority);
 }
 
+uint32_t Serial::written() const { return (kRingBytes - kSerialReceiveDma.Remaining()) % kRingBytes; }
+
+bool Serial::Readable() const { return read_ != written(); }
+
 bool Serial::Read(uint8_t* byte) {
-  const uint32_t written = (kRingBytes - kSerialReceiveDma.Remaining()) % kRingBytes;
-  if (read_ == written) return false;
+  if (!Readable()) return false;
   __asm volatile("dmb 0xf" ::: "memory");  // the byte is not read before the count
   *byte = ring[read_];
   read_ = (read_ + 1) % kRingBytes;

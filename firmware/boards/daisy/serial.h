@@ -12,6 +12,7 @@ class Serial {
  public:
   void Init(uint32_t baud);  // a divisor of 120 MHz is exact; 1 Mbaud and 115,200 are the usual
 
+  bool Readable() const;
   bool Read(uint8_t* byte);  // false: nothing came
 
   void Write(const uint8_t* data, size_t size);
@@ -19,6 +20,8 @@ class Serial {
   void Flush();  // until the last bit is out
 
  private:
+  uint32_t written() const;
+
   uint32_t read_;  // in the ring
 };
 
