@@ -98,12 +98,6 @@ def text(model: Quantized, self_test: SelfTest, command: str, cabinet: Quantized
         "",
         f"}}  // namespace oddity::models::{namespace}",
         "",
-        "#if defined(PEDAL_MODEL_HEADER)  // built into the firmware as its first model",
-        "namespace oddity {",
-        f"inline constexpr const ModelView& kBuiltInModel = models::{namespace}::kModel;",
-        "}",
-        "#endif",
-        "",
     ]
     return "\n".join(lines)
 

@@ -11,34 +11,38 @@ from training.errors import InputError
 REPOSITORY = Path(__file__).parent.parent
 PROGRAMS = {
     "native": "program",
+    "native_sanitized": "program",
     "emulator": "firmware.elf",
     "emulator_eigen": "firmware.elf",
     "emulator_eigen_fast": "firmware.elf",
     "daisy": "firmware.bin",
 }
+SIGNS = ("undefined reference", "overflowed by", "error:")
+"""Of a line of the build's output that says what is wrong."""
 RTNEURAL = REPOSITORY / "firmware" / "lib" / "RTNeural" / "RTNeural" / "RTNeural.h"
 
 
-def build(environment: str, model_header: Path | None = None) -> Path:
+def build(environment: str, *model_headers: Path) -> Path:
     """Build `environment` of platformio.ini and return the program's path; quick when nothing changed.
 
-    `model_header`: a C header of `pedal export`, to be built in as the model of slot 0.
+    `model_headers`: C headers of `pedal export`, to be built in as the models of slot 0, 1, ...
 
     Raises InputError with the first error line when the build fails, and names a compiler that is missing.
     """
-    compiler, package = ("arm-none-eabi-g++", "gcc-arm-none-eabi") if environment != "native" else ("g++", "g++")
+    on_host = environment.startswith("native")
+    compiler, package = ("g++", "g++") if on_host else ("arm-none-eabi-g++", "gcc-arm-none-eabi")
     if not shutil.which(compiler):
         raise InputError(f"{compiler} is missing: install the package {package}")
     settings = dict(os.environ)
     settings |= {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no"}
-    if model_header:
-        settings["PEDAL_MODEL_HEADER"] = str(model_header.resolve())
+    if model_headers:
+        settings["PEDAL_MODEL_HEADER"] = os.pathsep.join(str(header.resolve()) for header in model_headers)
     command = [sys.executable, "-m", "platformio", "run", "-e", environment]
     result = subprocess.run(command, cwd=REPOSITORY, env=settings, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         output = (result.stdout + result.stderr).splitlines()
         first = next(
-            (line for line in output if "error:" in line or "undefined reference" in line),
+            (line for line in output if any(sign in line for sign in SIGNS)),
             output[-1] if output else "no output",
         )
         raise InputError(

@@ -90,4 +90,7 @@ class PedalLink(Protocol):
     def enter_boot_loader(self) -> None:
         """Make the pedal wait for a new image."""
 
+    def rest(self, seconds: float) -> None:
+        """Let so much time pass at the pedal, in which nobody plays."""
+
     def close(self) -> None: ...

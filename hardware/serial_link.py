@@ -2,6 +2,7 @@
 
 import binascii
 import struct
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -133,6 +134,9 @@ class SerialLink:
 
     def enter_boot_loader(self) -> None:
         self._ask(Message.BOOT_LOADER)
+
+    def rest(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def close(self) -> None:
         self._port.close()

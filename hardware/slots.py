@@ -36,7 +36,7 @@ def filled(link: PedalLink) -> dict[int, Description]:
 def _require_slot(link: PedalLink, slot: int) -> None:
     count = link.hello().slot_count
     if not 0 <= slot < count:
-        raise InputError(f"--slot {slot}: this pedal has slots 0 to {count - 1}")
+        raise InputError(f"slot {slot}: this pedal has slots 0 to {count - 1}")
 
 
 @click.command()

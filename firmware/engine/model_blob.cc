@@ -11,6 +11,7 @@ namespace {
 
 constexpr char kMagic[4] = {'P', 'E', 'D', 'L'};
 constexpr uint16_t kVersion = 4;
+constexpr int kMaxSelfTestFrames = 4096;  // the pedal plays them at once
 
 struct BlobHeader {
   char magic[4];
@@ -52,6 +53,7 @@ bool RecurrentIsSane(const ModelDescription& description) {
 
 bool DescriptionIsSane(const ModelDescription& description) {
   if (!NamesAndKnobsAreSane(description) || description.self_test_frames == 0) return false;
+  if (description.self_test_frames > kMaxSelfTestFrames) return false;
   if (description.cabinet_partitions > kMaxCabinetPartitions) return false;
   switch (description.architecture) {
     case Architecture::kLstm:

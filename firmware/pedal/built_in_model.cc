@@ -1,17 +1,18 @@
 #include "pedal/built_in_model.h"
 
-#if defined(PEDAL_MODEL_HEADER)
-#include PEDAL_MODEL_HEADER
+#if defined(PEDAL_BUILT_IN_MODELS)
+#include PEDAL_BUILT_IN_MODELS
 #endif
 
 namespace oddity {
 
-const ModelView* BuiltInModel() {
-#if defined(PEDAL_MODEL_HEADER)
-  return &kBuiltInModel;
-#else
-  return nullptr;
+const ModelView* BuiltInModel(int index) {
+#if defined(PEDAL_BUILT_IN_MODELS)
+  constexpr int kCount = sizeof kBuiltInModels / sizeof *kBuiltInModels;
+  if (index < kCount) return kBuiltInModels[index];
 #endif
+  (void)index;
+  return nullptr;
 }
 
 }  // namespace oddity

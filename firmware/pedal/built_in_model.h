@@ -1,10 +1,10 @@
-// The model that is compiled into the image, where one is: PEDAL_MODEL_HEADER=amp.h pio run ...
+// The models that are compiled into the image, where some are: PEDAL_MODEL_HEADER=amp.h:other.h pio run ...
 #pragma once
 
 #include "engine/model_view.h"
 
 namespace oddity {
 
-const ModelView* BuiltInModel();  // nullptr: none
+const ModelView* BuiltInModel(int index);  // nullptr: there are not so many
 
 }  // namespace oddity

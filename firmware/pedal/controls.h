@@ -1,4 +1,4 @@
-// Knobs and footswitches as they are read every millisecond, and what a player means by them.
+// Knobs and footswitches as they are read every few milliseconds, and what a player means by them.
 #pragma once
 
 #include <cstdint>
@@ -76,16 +76,18 @@ class Pot {
 class Footswitch {
  public:
   void Init() {
-    pressed_ = false;
-    steady_ = held_ms_ = 0;
+    pressed_ = changing_ = false;
+    steady_ms_ = held_ms_ = 0;
   }
 
-  // True when it was just pressed.
-  bool Read(bool pressed) {
-    steady_ = pressed == pressed_ ? 0 : steady_ + 1;
-    if (pressed_ && held_ms_ < kLongest) ++held_ms_;
-    if (steady_ < kSteadyReadings) return false;
-    steady_ = held_ms_ = 0;
+  // After `ms` since the last time. True when it was just pressed.
+  bool Read(bool pressed, int ms) {
+    if (pressed_ && held_ms_ < kLongestMs) held_ms_ += ms;
+    steady_ms_ = changing_ ? steady_ms_ + ms : 0;
+    changing_ = pressed != pressed_;
+    if (!changing_ || steady_ms_ < kSteadyMs) return false;
+    changing_ = false;
+    held_ms_ = 0;
     pressed_ = pressed;
     return pressed;
   }
@@ -93,11 +95,11 @@ class Footswitch {
   int held_ms() const { return pressed_ ? held_ms_ : 0; }
 
  private:
-  static constexpr int kSteadyReadings = 5;
-  static constexpr int kLongest = 1 << 20;
+  static constexpr int kSteadyMs = 5;
+  static constexpr int kLongestMs = 1 << 20;
 
-  bool pressed_;
-  int steady_, held_ms_;
+  bool pressed_, changing_;
+  int steady_ms_, held_ms_;
 };
 
 }  // namespace oddity

@@ -1,8 +1,8 @@
 // The signal chain, and the change from one model to the next.
 //
-//   in ──┬── input level ──┬── engine ── output level ── tone ── gate ── mute ──┬── mix ── out
-//        │                 └───────────────────────────────────────┘            │
-//        └──────────────────────────────────────────────────────────────────────┘
+//   in ──┬── input level ──┬── drive ── engine ── output level ── tone ── gate ── mute ──┬── mix ── out
+//        │                 └────────────────────────────────────────────────┘            │
+//        └───────────────────────────────────────────────────────────────────────────────┘
 //
 // Where the processor has time for two models, the next one is loaded into a second engine, hears the guitar along with
 // the first until it has forgotten that it was silent, and is then faded to. `playing` is loaded with the same model
@@ -44,23 +44,29 @@ class Effect {
     next_ = next;
     input_level_.Init(kUnityLevel, kLevelRampSamples);
     output_level_.Init(kUnityLevel, kLevelRampSamples);
+    drive_.Init(kUnityLevel, kLevelRampSamples);
+    next_drive_.Init(kUnityLevel, kLevelRampSamples);
     tone_.Init();
     gate_.Init();
     unmuted_.Init(kFull, kMixRampSamples);
     mix_.Init(0, kMixRampSamples);
-    bypass_ = loaded_ = clipped_ = overloaded_ = false;
+    bypass_ = loaded_ = clipped_ = overloaded_ = rested_ = false;
     phase_ = Phase::kPlaying;
     kind_ = EngineKind::kFixed;
     cost_ = 0;
     control_phase_ = 0;
     fault_count_ = overload_count_ = 0;
     rest_samples_ = kFirstRestSamples;
+    good_samples_ = last_wet_ = fade_left_ = 0;
     std::memset(knobs_, 0, sizeof knobs_);
   }
 
   // Gains, Q28.
   void SetInputLevel(int32_t gain) { input_level_.SetTarget(gain); }
   void SetOutputLevel(int32_t gain) { output_level_.SetTarget(gain); }
+
+  // Of the model that plays or is to play next; each begins at unity.
+  void SetDrive(int32_t gain) { (phase_ == Phase::kPlaying ? drive_ : next_drive_).SetTarget(gain); }
 
   void SetTone(int32_t position_q31) { tone_.Set(position_q31); }
   void SetGate(int32_t position_q31) { gate_.Set(position_q31); }
@@ -92,13 +98,20 @@ class Effect {
       const int32_t position = used ? DefaultPosition(model->description->knobs[knob]) : 0;
       knobs_[knob] = {position, position, 0, 0};
     }
+    next_drive_.Init(kUnityLevel, kLevelRampSamples);
     phase_ = loaded_ ? Phase::kWanted : Phase::kDry;
   }
   bool changing() const { return phase_ != Phase::kPlaying; }
 
   // What takes too long for the audio interrupt.
-  void Service() {
+  [[gnu::cold, gnu::noinline]] void Service() {
     switch (phase_) {
+      case Phase::kPlaying:
+        if (overloaded_ && !rested_ && fade_left_ == 0) {
+          playing_->Reset();
+          rested_ = true;
+        }
+        return;
       case Phase::kWanted:
         return LoadNext();
       case Phase::kDry:
@@ -114,10 +127,11 @@ class Effect {
   }
 
   // As if everything had been set long ago and the input had been silent since. Not while the audio plays.
-  void Settle() {
+  [[gnu::cold, gnu::noinline]] void Settle() {
     if (phase_ != Phase::kPlaying) LoadWhileDry();
     input_level_.Settle();
     output_level_.Settle();
+    drive_.Settle();
     tone_.Settle();
     gate_.Settle();
     unmuted_.Init(kFull, kMixRampSamples);
@@ -143,11 +157,13 @@ class Effect {
   }
 
   // The processor does not keep up: what plays now falls silent in a straight line of a millisecond, without an engine,
-  // and comes back after a while, which is longer each time.
+  // and comes back after a while, which is longer each time, until it has gone well for 10 s.
   void Overload() {
     if (overloaded_ || !loaded_) return;
     ++overload_count_;
     overloaded_ = true;
+    rested_ = false;
+    good_samples_ = 0;
     if (phase_ == Phase::kBoth) phase_ = Phase::kDry;  // there was no time for two
     fade_from_ = last_wet_;
     fade_left_ = kFadeSamples;
@@ -178,6 +194,7 @@ class Effect {
   static constexpr int32_t kCrossfadeSamples = kSampleRateHz / 50;
   static constexpr int32_t kFadeSamples = kSampleRateHz / 1000;
   static constexpr int32_t kFirstRestSamples = kSampleRateHz, kLongestRestSamples = 64 * kSampleRateHz;
+  static constexpr int32_t kForgivingSamples = 10 * kSampleRateHz;
 
   enum class Phase : uint8_t {
     kPlaying,
@@ -195,7 +212,10 @@ class Effect {
     int age;                   // control intervals since it was set
   };
 
-  void AimMix() { mix_.SetTarget(loaded_ && !bypass_ && phase_ != Phase::kFadingToDry ? kFull : 0); }
+  void AimMix() {
+    const bool dry = bypass_ || !loaded_ || phase_ == Phase::kFadingToDry || phase_ == Phase::kDry;
+    mix_.SetTarget(dry ? 0 : kFull);
+  }
 
   void LoadNext() {
     if (next_kind_ == EngineKind::kFixed && kind_ == EngineKind::kFixed && !overloaded_) {
@@ -204,10 +224,12 @@ class Effect {
       const uint64_t budget = BoardBudgetPerFrame(EngineKind::kFixed);
       if (budget == 0 || (uint64_t{cost_} + next_cost_) * 10 <= budget * 9) {
         const AudioLock lock;
-        TurnKnobs(next_);
-        progress_ = 0;
-        phase_ = Phase::kBoth;
-        return;
+        if (!overloaded_) {  // meanwhile
+          TurnKnobs(next_);
+          progress_ = 0;
+          phase_ = Phase::kBoth;
+          return;
+        }
       }
     }
     const AudioLock lock;
@@ -256,6 +278,7 @@ class Effect {
   void FinishChange() {
     kind_ = next_kind_;
     cost_ = next_cost_;
+    drive_ = next_drive_;
     next_model_ = nullptr;
     rest_samples_ = kFirstRestSamples;
     phase_ = Phase::kPlaying;
@@ -301,9 +324,7 @@ class Effect {
       Rest(wet, size);
     } else {
       if (!Play(heard, wet, size)) {
-        ++fault_count_;
-        playing_->Reset();
-        next_->Reset();
+        RecoverFromFault();
         std::memset(out, 0, size * sizeof *out);
         return;
       }
@@ -315,6 +336,8 @@ class Effect {
         wet[i] = Share(wet[i], unmuted_.Next());
       }
       last_wet_ = wet[size - 1];
+      good_samples_ = std::min(good_samples_ + static_cast<int32_t>(size), kForgivingSamples);
+      if (good_samples_ == kForgivingSamples) rest_samples_ = kFirstRestSamples;
     }
     for (size_t i = 0; i < size; ++i) out[i] = in[i] + Share(int64_t{wet[i]} - in[i], mix_.Next());
     if (phase_ == Phase::kFadingToDry && mix_.value() == 0) phase_ = Phase::kDry;
@@ -327,12 +350,17 @@ class Effect {
       std::memset(wet, 0, size * sizeof *wet);
       return true;
     }
-    if (phase == Phase::kMoving || phase == Phase::kMoved) return next_->Process(heard, wet, size);
-    const bool good = playing_->Process(heard, wet, size);
+    if (phase == Phase::kMoving || phase == Phase::kMoved) {
+      Drive(heard, wet, size, next_drive_);
+      return next_->Process(wet, wet, size);
+    }
+    Drive(heard, wet, size, drive_);
+    const bool good = playing_->Process(wet, wet, size);
     if (phase != Phase::kBoth) return good;
 
     int32_t next[kControlInterval];
-    const bool next_good = next_->Process(heard, next, size);
+    Drive(heard, next, size, next_drive_);
+    const bool next_good = next_->Process(next, next, size);
     for (size_t i = 0; i < size; ++i, ++progress_) {
       const int32_t crossed = std::clamp<int32_t>(progress_ - kRunInSamples, 0, kCrossfadeSamples);
       wet[i] += Share(int64_t{next[i]} - wet[i], kFull / kCrossfadeSamples * crossed);
@@ -341,15 +369,31 @@ class Effect {
     return good && next_good;
   }
 
+  void Drive(const int32_t* heard, int32_t* driven, size_t size, Ramp& gain) {
+    for (size_t i = 0; i < size; ++i) {
+      driven[i] = Amplify(heard[i], gain.Next());
+      clipped_ = clipped_ || IsExtreme(driven[i]);
+    }
+  }
+
+  void RecoverFromFault() {
+    ++fault_count_;
+    const Phase phase = phase_;
+    if (phase != Phase::kMoving) playing_->Reset();  // else it is being loaded
+    if (phase == Phase::kBoth || phase == Phase::kMoving || phase == Phase::kMoved) next_->Reset();
+    if (phase != Phase::kFadingToDry) return;
+    mix_.Init(0, kMixRampSamples);
+    phase_ = Phase::kDry;
+  }
+
   // What is played while the processor has too much to do.
   void Rest(int32_t* wet, size_t size) {
     for (size_t i = 0; i < size; ++i) {
       wet[i] = fade_left_ > 0 ? static_cast<int32_t>(int64_t{fade_from_} * --fade_left_ / kFadeSamples) : 0;
     }
     rest_left_ -= static_cast<int32_t>(size);
-    if (rest_left_ > 0 || changing()) return;
-    playing_->Reset();
-    Unmute();
+    rest_left_ = std::max<int32_t>(rest_left_, 0);
+    if (rest_left_ == 0 && rested_ && !changing()) Unmute();
   }
 
   static bool IsExtreme(int32_t sample) { return sample > kLargestClean || sample < -kLargestClean; }
@@ -362,10 +406,11 @@ class Effect {
   }
 
   EngineType *playing_, *next_;
-  Ramp input_level_, output_level_, unmuted_, mix_;
+  Ramp input_level_, drive_, next_drive_, output_level_, unmuted_, mix_;
   Tone tone_;
   NoiseGate gate_;
   bool bypass_, loaded_, clipped_, overloaded_;
+  std::atomic<bool> rested_;  // after an overload, the engine begins anew
   std::atomic<Phase> phase_;
   EngineKind kind_, next_kind_;
   const ModelView* next_model_ = nullptr;  // until it plays
@@ -373,6 +418,7 @@ class Effect {
   int32_t progress_;                       // samples of this phase
   int32_t last_wet_, fade_from_, fade_left_;
   int32_t rest_left_, rest_samples_;  // of an overload
+  int32_t good_samples_;              // since the last one
   Knob knobs_[kMaxKnobs];
   size_t control_phase_;
   uint32_t fault_count_, overload_count_;

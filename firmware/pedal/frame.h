@@ -26,6 +26,9 @@ class FrameParser {
   // The line went quiet: a frame that is not complete by now never will be.
   void GiveUp();
 
+  // Nothing is there that may become a frame.
+  bool empty() const { return size_ == done_; }
+
   // True when there is a whole frame; its payload stays valid until the next call.
   bool Next(Frame* frame);
 

@@ -34,6 +34,7 @@ class HostPort::Reader {
 
   const uint8_t* data() const { return data_; }
   size_t left() const { return left_; }
+  bool ok() const { return ok_; }
   bool AtEnd() const { return ok_ && left_ == 0; }
 
  private:
@@ -87,12 +88,16 @@ void HostPort::Init(Effect<Engine>* effect, ModelSlots* slots, Player* player, L
 
 void HostPort::Receive(uint8_t byte) {
   parser_.Push(byte);
+  AnswerAll();
+}
+
+void HostPort::AnswerAll() {
   Frame request;
   while (parser_.Next(&request)) Answer(request);
 }
 
 void HostPort::Quiet() {
-  parser_.GiveUp();
+  for (; !parser_.empty(); AnswerAll()) parser_.GiveUp();
   has_the_audio_ = false;
 }
 
@@ -129,9 +134,11 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     }
     case Message::kLoadData: {
       const auto offset = request.Take<uint32_t>();
+      if (!request.ok()) return bad("load data takes offset and bytes");
       return result(slots_->Append(offset, request.data(), request.left()));
     }
     case Message::kLoadCommit: {
+      if (!request.AtEnd()) return bad("load commit takes nothing");
       int slot;
       const char* reason = slots_->Commit(&slot);
       if (reason != nullptr) return result(reason);
@@ -143,6 +150,7 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       const auto engine = request.Take<EngineKind>();
       if (!request.AtEnd() || !slots_->Filled(slot)) return bad("the slot is empty");
       if (!Engine::Has(engine)) return bad("this firmware was built without that engine");
+      if (slots_->Look(slot) == nullptr) return result("the slot's model is damaged, or for another firmware");
       if (!player_->Select(slot, engine)) return bad("that engine plays LSTMs and GRUs of one layer only");
       slots_->Remember(slot);
       has_set_ = true;
@@ -151,9 +159,9 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kSet: {
       const auto parameter = request.Take<Parameter>();
       const auto value = request.Take<int32_t>();
+      if (parameter != Parameter::kBlockFrames) has_set_ = true;  // before the knobs are looked at again
       if (!request.AtEnd() || Set(parameter, value) != Status::kOk)
         return bad("no such parameter, or value out of range");
-      has_set_ = true;
       return Status::kOk;
     }
     case Message::kProcess:
@@ -161,18 +169,21 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kStats:
       return request.AtEnd() ? Stats(reply) : bad("stats takes nothing");
     case Message::kClearStats: {
+      if (!request.AtEnd()) return bad("clear stats takes nothing");
       const AudioLock lock;
       meter_->Clear();
       effect_->ClearFaults();
       return Status::kOk;
     }
     case Message::kReset:
+      if (!request.AtEnd()) return bad("reset takes nothing");
       Settle();
       has_set_ = true;
       return Status::kOk;
     case Message::kRead:
       return Read(request, reply);
     case Message::kBootLoader:
+      if (!request.AtEnd()) return bad("boot loader takes nothing");
       if (!kBoard.has_boot_loader) return result("this board has no boot loader");
       boot_loader_wanted_ = true;
       return Status::kOk;
@@ -287,7 +298,7 @@ Status HostPort::Set(Parameter parameter, int32_t value) {
     case Parameter::kKnob2:
     case Parameter::kKnob3:
     case Parameter::kKnob4:
-      effect_->SetKnob(static_cast<int>(parameter) - static_cast<int>(Parameter::kKnob1), value);
+      player_->SetKnob(static_cast<int>(parameter) - static_cast<int>(Parameter::kKnob1), value);
       return Status::kOk;
   }
   return Status::kBadArgument;

@@ -31,6 +31,7 @@ class HostPort {
   class Reader;
   class Writer;
 
+  void AnswerAll();
   void Answer(const Frame& request);
   Status Dispatch(Message message, Reader& request, Writer& reply);
   Status Hello(Writer& reply) const;

@@ -26,7 +26,8 @@ inline int32_t GainQ28(int32_t position_q31, int low_db, int middle_db, int high
   const bool upper = position_q31 >= 1 << 30;
   const int from = upper ? middle_db : low_db, to = upper ? high_db : middle_db;
   const int64_t along = int64_t{position_q31} - (upper ? 1 << 30 : 0);  // Q30
-  const int64_t decibels_q24 = (int64_t{from} << 24) + (((int64_t{to - from} << 24) * along) >> 30);
+  constexpr int64_t kOneQ24 = 1 << 24;
+  const int64_t decibels_q24 = from * kOneQ24 + (((to - from) * kOneQ24 * along) >> 30);
   return PowerOfTwoQ28(static_cast<int32_t>((decibels_q24 * kDecibelQ24) >> 24));
 }
 

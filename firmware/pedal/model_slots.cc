@@ -58,8 +58,7 @@ const char* SelfTest(const ModelView& model) {
 }  // namespace
 
 void ModelSlots::Init() {
-  built_in_ = nullptr;
-  built_in_slot_ = -1;
+  std::fill(built_in_, built_in_ + kCount, nullptr);
   opened_ = 0;
   uploading_ = -1;
   for (int slot = 0; slot < kCount; ++slot) FindModel(slot);
@@ -129,7 +128,7 @@ const char* ModelSlots::Begin(int slot, size_t size) {
   uploading_ = slot;
   upload_size_ = size;
   received_ = 0;
-  erased_to_ = RegionAddress(slot, slots_[slot].size > 0 ? 1 - slots_[slot].region : 0);
+  erased_to_ = RegionAddress(slot, SpareRegion(slot));
   slots_[slot].has_other = false;
   return nullptr;
 }
@@ -137,8 +136,7 @@ const char* ModelSlots::Begin(int slot, size_t size) {
 const char* ModelSlots::Append(size_t offset, const uint8_t* data, size_t size) {
   if (uploading_ < 0) return "no upload was begun";
   if (offset != received_ || size > upload_size_ - received_) return "bytes out of order or too many";
-  const Slot& slot = slots_[uploading_];
-  const uint32_t address = RegionAddress(uploading_, slot.size > 0 ? 1 - slot.region : 0) + kHeaderBytes + received_;
+  const uint32_t address = RegionAddress(uploading_, SpareRegion(uploading_)) + kHeaderBytes + received_;
   for (; erased_to_ < address + size; erased_to_ += kFlashSectorBytes) {
     if (!BoardFlashErase(erased_to_)) return kFlashFailed;
   }
@@ -153,7 +151,7 @@ const char* ModelSlots::Commit(int* slot) {
   uploading_ = -1;
   if (received_ != upload_size_) return "upload is not complete";
   Slot& filled = slots_[*slot];
-  const int region = filled.size > 0 ? 1 - filled.region : 0;
+  const int region = SpareRegion(*slot);
   const char* reason = ReadRegion(*slot, region, upload_size_, checked_blob, &checked_view);
   if (reason == nullptr) reason = SelfTest(checked_view);
   if (reason != nullptr) return reason;
@@ -168,11 +166,11 @@ const char* ModelSlots::Commit(int* slot) {
 }
 
 const char* ModelSlots::Install(int slot, const ModelView* model) {
+  if (slot >= kCount) return "no such slot";
   if (Filled(slot)) return "the slot has a model";
   const char* reason = SelfTest(*model);
   if (reason != nullptr) return reason;
-  built_in_ = model;
-  built_in_slot_ = slot;
+  built_in_[slot] = model;
   return nullptr;
 }
 
@@ -180,7 +178,7 @@ const char* ModelSlots::Describe(int slot, ModelDescription* description) const 
   constexpr size_t kDescriptionOffset = 24;  // behind the blob's header and the section's
   if (!Filled(slot)) return "the slot is empty";
   if (slots_[slot].size > 0) return Read(slot, kDescriptionOffset, description, sizeof *description);
-  *description = *built_in_->description;
+  *description = *built_in_[slot]->description;
   return nullptr;
 }
 
@@ -196,25 +194,28 @@ const char* ModelSlots::ReadRegion(int slot, int region, size_t size, uint8_t* t
   return ReadModelBlob(to, size, view);
 }
 
-const char* ModelSlots::ReadSlot(int slot, uint8_t* to, ModelView* view) const {
-  const Slot& wanted = slots_[slot];
+const char* ModelSlots::ReadSlot(int slot, uint8_t* to, ModelView* view) {
+  Slot& wanted = slots_[slot];
   const char* reason = ReadRegion(slot, wanted.region, wanted.size, to, view);
   RegionHeader older;
   if (reason == nullptr || !wanted.has_other || !ReadHeader(RegionAddress(slot, 1 - wanted.region), &older)) {
     return reason;
   }
-  return ReadRegion(slot, 1 - wanted.region, older.size, to, view);  // a page went bad: better the model before
+  if (ReadRegion(slot, 1 - wanted.region, older.size, to, view) != nullptr) return reason;
+  // A page went bad: better the model before. The next upload goes where the damage is.
+  wanted = {wanted.sequence, older.size, static_cast<uint8_t>(1 - wanted.region), false};
+  return nullptr;
 }
 
-const ModelView* ModelSlots::Look(int slot) const {
+const ModelView* ModelSlots::Look(int slot) {
   if (!Filled(slot)) return nullptr;
-  if (slots_[slot].size == 0) return built_in_;
+  if (slots_[slot].size == 0) return built_in_[slot];
   return ReadSlot(slot, checked_blob, &checked_view) == nullptr ? &checked_view : nullptr;
 }
 
 const ModelView* ModelSlots::Open(int slot) {
   if (!Filled(slot)) return nullptr;
-  if (slots_[slot].size == 0) return built_in_;
+  if (slots_[slot].size == 0) return built_in_[slot];
   const int buffer = 1 - opened_;
   if (ReadSlot(slot, opened_blobs[buffer], &opened_views[buffer]) != nullptr) return nullptr;
   opened_ = buffer;

@@ -33,7 +33,9 @@ class ModelSlots {
   // Puts a model that is compiled into the image into `slot`, unless that has one.
   const char* Install(int slot, const ModelView* model);
 
-  bool Filled(int slot) const { return slot >= 0 && slot < kCount && (slots_[slot].size > 0 || BuiltIn(slot)); }
+  bool Filled(int slot) const {
+    return slot >= 0 && slot < kCount && (slots_[slot].size > 0 || built_in_[slot] != nullptr);
+  }
   // What the model of a filled slot says of itself.
   const char* Describe(int slot, ModelDescription* description) const;
   // Bytes of a slot's blob, 0 where there is none; and some of them.
@@ -41,7 +43,7 @@ class ModelSlots {
   const char* Read(int slot, size_t offset, void* to, size_t size) const;
 
   // The model of a slot, in memory, to be looked at until anything else is called. nullptr: empty or damaged.
-  const ModelView* Look(int slot) const;
+  const ModelView* Look(int slot);
   // The same, to be played: it stays there until the call after the next.
   const ModelView* Open(int slot);
 
@@ -57,20 +59,20 @@ class ModelSlots {
     bool has_other;     // the other region holds a model too, an older one
   };
 
-  bool BuiltIn(int slot) const { return slot == built_in_slot_ && built_in_ != nullptr; }
   uint32_t RegionAddress(int slot, int region) const {
     return static_cast<uint32_t>((2 * slot + region) * kRegionBytes);
   }
+  // Where an upload goes.
+  int SpareRegion(int slot) const { return slots_[slot].size > 0 ? 1 - slots_[slot].region : 0; }
   void FindModel(int slot);
   void FindRecord();
   bool FindBlankRecord();
-  const char* ReadSlot(int slot, uint8_t* to, ModelView* view) const;
+  const char* ReadSlot(int slot, uint8_t* to, ModelView* view);
   const char* ReadRegion(int slot, int region, size_t size, uint8_t* to, ModelView* view) const;
 
   Slot slots_[kCount];
-  const ModelView* built_in_;
-  int built_in_slot_;
-  int opened_;  // which of the two buffers was filled last
+  const ModelView* built_in_[kCount];  // where the flash memory has none
+  int opened_;                         // which of the two buffers was filled last
   int remembered_;
   uint32_t record_sequence_, next_record_;  // its address
   int uploading_;                           // slot, -1: none

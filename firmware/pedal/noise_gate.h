@@ -26,6 +26,7 @@ class NoiseGate {
     envelope_ = 0;
     gain_ = opens_at_ == 0 ? kOpen : 0;
     held_ = 0;
+    open_ = opens_at_ == 0;
   }
 
   // `guitar` is listened to, `samples` are turned down; both Q31.
@@ -62,7 +63,7 @@ class NoiseGate {
   int32_t opens_at_, closes_at_;  // Q31
   int32_t envelope_, gain_;       // Q31, Q30
   int32_t held_;                  // samples for which it stays open
-  bool open_ = false;
+  bool open_;
 };
 
 }  // namespace oddity

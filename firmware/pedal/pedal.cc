@@ -11,9 +11,11 @@ namespace {
 [[gnu::section(".bss.dtcm")]] Engine playing_engine;
 Engine next_engine;
 
-constexpr int32_t kUnity = Effect<Engine>::kUnityLevel;
 enum PotUse { kInputPot, kDrivePot, kMorphPot, kTonePot, kGatePot, kLevelPot };
-constexpr int kClipMs = 100, kBlinkMs = 128;
+constexpr int kClipMs = 100;
+constexpr uint32_t kBlinkMs = 128;
+constexpr int32_t kFull = 1 << 30;
+constexpr int32_t kFadeOutSamples = kSampleRateHz / 1000, kFadeInSamples = kSampleRateHz / 200;
 constexpr int kBootLoaderMs = 3000;  // both footswitches held
 
 }  // namespace
@@ -21,14 +23,17 @@ constexpr int kBootLoaderMs = 3000;  // both footswitches held
 void Pedal::Init() {
   effect.Init(&playing_engine, &next_engine);
   slots.Init();
-  if (const ModelView* model = BuiltInModel()) slots.Install(0, model);
+  for (int index = 0; const ModelView* model = BuiltInModel(index); ++index) slots.Install(index, model);
   meter.Clear();
   player.Init(&effect, &slots);
   host.Init(&effect, &slots, &player, &meter);
   for (Footswitch& footswitch : footswitches_) footswitch.Init();
   pots_read_ = false;
-  input_gain_ = drive_gain_ = kUnity;
-  time_ms_ = clip_left_ms_ = 0;
+  time_ms_ = 0;
+  clip_left_ms_ = 0;
+  silent_ = false;
+  last_ = fade_left_ = 0;
+  share_.Init(kFull, kFadeInSamples);
   boot_loader_wanted_ = false;
   player.Settle();
 }
@@ -40,12 +45,24 @@ void Pedal::BeginBlock(size_t frames) {
 }
 
 void Pedal::Play(const int32_t* in, int32_t* out, size_t size) {
-  if (host.has_the_audio()) {
-    std::memset(out, 0, size * sizeof *out);
-    return;
+  if (host.has_the_audio()) return FadeOut(out, size);
+  if (silent_) {
+    silent_ = false;
+    share_.Init(0, kFadeInSamples);
+    share_.SetTarget(kFull);
   }
   effect.Process(in, out, size);
+  for (size_t i = 0; i < size; ++i) out[i] = static_cast<int32_t>((int64_t{out[i]} * share_.Next()) >> 30);
+  last_ = out[size - 1];
   if (kBoard.real_time && BoardCounter() - block_start_ > block_budget_) effect.Overload();
+}
+
+void Pedal::FadeOut(int32_t* out, size_t size) {
+  if (!silent_) fade_left_ = kFadeOutSamples;
+  silent_ = true;
+  for (size_t i = 0; i < size; ++i) {
+    out[i] = fade_left_ > 0 ? static_cast<int32_t>(int64_t{last_} * --fade_left_ / kFadeOutSamples) : 0;
+  }
 }
 
 void Pedal::EndBlock() {
@@ -53,11 +70,11 @@ void Pedal::EndBlock() {
   meter.Record(BoardCounter() - block_start_, block_frames_, BoardBudgetPerFrame(player.engine()));
 }
 
-Pedal::Lights Pedal::StepControls(const ControlReadings& readings) {
-  ++time_ms_;
+Pedal::Lights Pedal::StepControls(const ControlReadings& readings, int ms) {
+  time_ms_ += static_cast<uint32_t>(ms);
   bool held = true;
   for (int index = 0; index < kFootswitchCount; ++index) {
-    if (footswitches_[index].Read(readings.pressed[index])) {
+    if (footswitches_[index].Read(readings.pressed[index], ms) && !host.has_the_audio()) {
       if (index == 0) {
         effect.SetBypass(!effect.bypass());
       } else {
@@ -69,12 +86,8 @@ Pedal::Lights Pedal::StepControls(const ControlReadings& readings) {
   }
   if (held && kBoard.has_boot_loader) boot_loader_wanted_ = true;
 
-  const bool host_has_spoken = host.TakeHasSet();
   if (!host.has_the_audio()) {
-    if (drive_gain_ != kUnity && player.knobs().count > 0 && !player.knobs().morph) {
-      drive_gain_ = kUnity;  // the knob has become the model's
-      SetInputLevel();
-    }
+    const bool host_has_spoken = host.TakeHasSet();
     for (int index = 0; index < kPotCount; ++index) {
       Pot& pot = pots_[index];
       if (!pots_read_) pot.Init(readings.pots[index]);
@@ -86,7 +99,7 @@ Pedal::Lights Pedal::StepControls(const ControlReadings& readings) {
   }
 
   if (effect.TakeClipped()) clip_left_ms_ = kClipMs;
-  if (clip_left_ms_ > 0) --clip_left_ms_;
+  if (clip_left_ms_ > 0) clip_left_ms_ -= ms;
   const bool blinks = effect.overloaded() && time_ms_ / kBlinkMs % 2 == 0;
   return {{!effect.bypass() && player.slot() != Player::kNone, clip_left_ms_ > 0 || blinks}};
 }
@@ -95,12 +108,10 @@ void Pedal::Apply(int pot, int32_t position_q31) {
   const Player::Knobs knobs = player.knobs();
   switch (pot) {
     case kInputPot:
-      input_gain_ = GainQ28(position_q31, -12, 0, 12);
-      return SetInputLevel();
+      return effect.SetInputLevel(GainQ28(position_q31, -12, 0, 12));
     case kDrivePot:
       if (knobs.count > 0 && !knobs.morph) return effect.SetKnob(0, position_q31);
-      drive_gain_ = GainQ28(position_q31, 0, 9, 18);
-      return SetInputLevel();
+      return effect.SetDrive(GainQ28(position_q31, 0, 9, 18));
     case kMorphPot:
       if (knobs.morph && knobs.count > 0) effect.SetKnob(0, position_q31);
       if (!knobs.morph && knobs.count > 1) effect.SetKnob(1, position_q31);
@@ -112,10 +123,6 @@ void Pedal::Apply(int pot, int32_t position_q31) {
     case kLevelPot:
       return effect.SetOutputLevel(position_q31 == 0 ? 0 : GainQ28(position_q31, -40, 0, 12));
   }
-}
-
-void Pedal::SetInputLevel() {
-  effect.SetInputLevel(SaturateToInt32((int64_t{input_gain_} * drive_gain_) >> kLevelFracBits));
 }
 
 void Pedal::Service() {

@@ -5,8 +5,8 @@
 //                         └── Effect ── two Engines
 //
 // A board with an audio interrupt calls `BeginBlock`, `Play` for spans of the block, and `EndBlock` from there, and
-// `StepControls` every millisecond, with the same priority. Its main loop calls `Service` and gives the host's bytes to
-// `host`.
+// `StepControls` every few milliseconds, with the same priority. Its main loop calls `Service` and gives the host's
+// bytes to `host`.
 #pragma once
 
 #include "pedal/board.h"
@@ -32,7 +32,7 @@ class Pedal {
   struct Lights {
     bool on[kLedCount];  // the effect is on; what comes in or goes out clips (a flash), or no time is left (blinks)
   };
-  Lights StepControls(const ControlReadings& readings);
+  Lights StepControls(const ControlReadings& readings, int ms);  // `ms` after the last time
 
   void Service();
 
@@ -44,15 +44,18 @@ class Pedal {
 
  private:
   void Apply(int pot, int32_t position_q31);
-  void SetInputLevel();
+  void FadeOut(int32_t* out, size_t size);
 
   uint32_t block_start_, block_budget_;
   size_t block_frames_;
   Pot pots_[kPotCount];
   Footswitch footswitches_[kFootswitchCount];
   bool pots_read_;
-  int32_t input_gain_, drive_gain_;  // Q28
-  int time_ms_, clip_left_ms_;
+  uint32_t time_ms_;
+  int clip_left_ms_;
+  bool silent_;  // since the host has the audio
+  int32_t last_, fade_left_;
+  Ramp share_;  // of the board's audio, Q30
   std::atomic<bool> boot_loader_wanted_;
 };
 

@@ -53,3 +53,10 @@ def test_the_build_prints_the_account(tmp_path):
     printed = subprocess.run(command, cwd=REPOSITORY, env=settings, capture_output=True, text=True, check=True).stdout
     for memory, size in (("ROM", "128 KB"), ("RAM", "512 KB"), ("ITCM", "65504 B"), ("DTCM", "128 KB")):
         assert re.search(rf"\b{memory}: +\d+ B +{size} +\d+\.\d+%", printed), printed
+    for section, memory in (
+        (".text", "ROM"),
+        (".itcm", "ITCM, copied there from ROM"),
+        (".dtcm", "DTCM"),
+        (".dma", "DMA"),
+    ):
+        assert re.search(rf"^{re.escape(section)} +[\d,]+ B  {memory}$", printed, re.M), printed

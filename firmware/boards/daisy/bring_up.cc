@@ -22,6 +22,7 @@ namespace oddity {
 namespace {
 
 constexpr size_t kBlockFrames = 48;
+constexpr uint32_t kBlocksASecond = 48'000 / kBlockFrames;
 
 Serial serial;
 Audio audio;
@@ -29,10 +30,8 @@ Adc adc;
 Flash flash;
 Watchdog watchdog;
 
-volatile int32_t peak;           // of the left input, 24 bits, since the last line
-volatile uint32_t most_cycles;   // of a block
-volatile uint32_t block_period;  // cycles from the last block's start to this one's
-uint32_t block_start;
+volatile int32_t peak;          // of the left input, 24 bits, since the last line
+volatile uint32_t most_cycles;  // of a block
 
 void Say(const char* text) { serial.Write(reinterpret_cast<const uint8_t*>(text), std::strlen(text)); }
 
@@ -50,8 +49,6 @@ void Say(const char* name, uint32_t number, uint32_t base = 10) {
 
 void PassThrough(const int32_t* in, int32_t* out, size_t frames) {
   const uint32_t start = CycleCount();
-  block_period = start - block_start;
-  block_start = start;
   int32_t loudest = peak;
   for (size_t i = 0; i < 2 * frames; ++i) {
     const int32_t sample = in[i];
@@ -100,7 +97,7 @@ void SayLine() {
   const Audio::Counts counts = audio.counts();
   Say(" | peak ", peak);
   Say(" of 8388608 | cycles a block ", most_cycles);
-  Say(" of ", block_period);
+  Say(" of ", kCoreHz / kBlocksASecond);
   Say(" | blocks ", counts.blocks);
   Say(" missed ", counts.missed);
   Say(" errors ", counts.errors);
@@ -108,13 +105,14 @@ void SayLine() {
   most_cycles = 0;
 }
 
+// Time is counted in blocks of audio: the cycle counter sleeps when the core does.
 void Run() {
-  uint32_t last_line = CycleCount();
+  uint32_t next_line = kBlocksASecond;
   for (bool lit = false;;) {
     watchdog.Feed();
     for (int i = 0; i < 2; ++i) kLedPins[i].Write(!kFootswitchPins[i].Read());
-    if (CycleCount() - last_line >= kCoreHz) {
-      last_line += kCoreHz;
+    if (audio.counts().blocks >= next_line) {
+      next_line += kBlocksASecond;
       kSeedLedPin.Write(lit = !lit);
       SayLine();
     }

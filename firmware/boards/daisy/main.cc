@@ -24,7 +24,7 @@ constexpr size_t kBlockFrames = 48;
 constexpr size_t kFramesAMillisecond = kSampleRateHz / 1000;
 constexpr size_t kQuietFrames = kSampleRateHz / 2;
 // What the interrupt itself takes, and is not counted, must fit too.
-constexpr uint32_t kBudgetPerFrame = kCoreHz / kSampleRateHz * 97 / 100;
+constexpr uint32_t kBudgetPerFrame = kCoreHz / kSampleRateHz * 95 / 100;
 
 [[gnu::section(".dtcm")]] Pedal pedal;
 Audio audio;
@@ -35,11 +35,11 @@ Watchdog watchdog;
 size_t frames_since_controls;
 volatile size_t frames_since_quiet;  // and since the host's last byte
 
-void StepControls() {
+void StepControls(int ms) {
   ControlReadings readings;
   for (int knob = 0; knob < kPotCount; ++knob) readings.pots[knob] = adc.Read(knob);
   for (int index = 0; index < kFootswitchCount; ++index) readings.pressed[index] = !kFootswitchPins[index].Read();
-  const Pedal::Lights lights = pedal.StepControls(readings);
+  const Pedal::Lights lights = pedal.StepControls(readings, ms);
   for (int led = 0; led < kLedCount; ++led) kLedPins[led].Write(lights.on[led]);
 }
 
@@ -59,10 +59,10 @@ void PlayBlock(const int32_t* in, int32_t* out, size_t frames) {
   }
   pedal.EndBlock();
   frames_since_quiet = frames_since_quiet + frames;
-  for (frames_since_controls += frames; frames_since_controls >= kFramesAMillisecond;) {
-    frames_since_controls -= kFramesAMillisecond;
-    StepControls();
-  }
+  frames_since_controls += frames;
+  if (frames_since_controls < kFramesAMillisecond) return;
+  StepControls(static_cast<int>(frames_since_controls / kFramesAMillisecond));
+  frames_since_controls %= kFramesAMillisecond;
 }
 
 void InitPins() {
@@ -94,7 +94,6 @@ void BoardEnterBootLoader() {
 
 int main() {
   using namespace oddity;
-  InitCycleCounter();
   InitClocks();
   InitPins();
   serial.Init(kBaud);
@@ -106,7 +105,10 @@ int main() {
   UnmaskInterrupts();
 
   for (;;) {
-    for (uint8_t byte; serial.Read(&byte); frames_since_quiet = 0) pedal.host.Receive(byte);
+    for (uint8_t byte; serial.Read(&byte); frames_since_quiet = 0) {
+      pedal.host.Receive(byte);
+      watchdog.Feed();
+    }
     if (frames_since_quiet >= kQuietFrames) {
       pedal.host.Quiet();
       frames_since_quiet = 0;
