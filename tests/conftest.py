@@ -9,16 +9,27 @@ import numpy as np
 import pytest
 import torch
 
+from hardware.connect import VIRTUAL, open_link
 from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.program_link import ProgramLink
 from hardware.protocol import Engine
+from hardware.serial_link import SerialLink
 from training.model_file import Knob, Model
 from training.recurrent import RecurrentNetwork
 
 DATA = REPOSITORY.parent / "shared" / "data"
+PROGRAMS = ["native", "emulator", "virtual_daisy"]
+"""The pedals that are programs, as fixtures."""
 _ENGINES_TESTED = pytest.StashKey[set[str]]()
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--on",
+        help="The pedal of the tests in tests/hil that run on any: native, emulator, virtual-daisy, a serial port.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,10 +93,42 @@ def emulator() -> Iterator[ProgramLink]:
     yield from _open("emulator")
 
 
-@pytest.fixture(params=["native", "emulator"])
-def pedal(request: pytest.FixtureRequest) -> ProgramLink:
-    """Each pedal that is a program: a test that asks for it runs on all of them."""
-    return request.getfixturevalue(request.param)
+@pytest.fixture(scope="session")
+def virtual_daisy() -> Iterator[SerialLink]:
+    with open_link(VIRTUAL) as link:
+        yield link
+
+
+@pytest.fixture(scope="session")
+def pedal_on_the_desk(request: pytest.FixtureRequest) -> Iterator[SerialLink]:
+    with open_link(request.config.getoption("--on")) as link:
+        yield link
+
+
+@pytest.fixture
+def pedal(place: str, request: pytest.FixtureRequest) -> SerialLink:
+    """Each pedal that is a program, or the one of `pytest --on`: a test that asks for it runs on all of them."""
+    return request.getfixturevalue(place)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "place" in metafunc.fixturenames and "pedal" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--on")
+        known = chosen is None or chosen.replace("-", "_") in PROGRAMS
+        places = PROGRAMS if chosen is None else [chosen.replace("-", "_") if known else "pedal_on_the_desk"]
+        metafunc.parametrize("place", places)
+
+
+def skip_if_muted(link: SerialLink) -> None:
+    """Where a pedal plays in real time it mutes a model that is too much for its processor, and plays it not at all."""
+    if link.stats().muted:
+        pytest.skip("too much for this pedal's processor, which has muted it")
+
+
+def skip_without(engine: Engine, link: SerialLink) -> None:
+    """The Daisy's image has no RTNeural: it would fill its flash."""
+    if engine not in link.hello().engines:
+        pytest.skip("this board's image is built without that engine")
 
 
 @pytest.fixture(params=list(Engine), ids=lambda engine: engine.name.lower())

@@ -6,9 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from hardware.firmware_build import REPOSITORY
+from export import daisy
+from hardware.firmware_build import REPOSITORY, build
+from hardware.virtual_daisy.link import VirtualDaisyLink
+from training import blend
+from training.cabinet import Cabinet
+from training.eq_block import EqNetwork
+from training.errors import InputError
+from training.model_file import Model
 
 SRAM3 = range(0x30040000, 0x30048000)
 DTCM_END = 0x20020000
@@ -61,3 +70,34 @@ def test_what_the_dma_touches_is_not_cached(symbols):
 def test_a_guard_lies_below_the_stack(symbols):
     assert symbols["__stack_guard"] % 256 == 0  # a region of the MPU is aligned to its size
     assert symbols["__stack"] - symbols["__stack_guard"] >= 8 * 1024 + 256
+
+
+def test_an_lstm_a_pair_of_amps_and_a_cabinet_fit_the_flash(make_model, guitar, tmp_path):
+    """The largest LSTM that leaves the processor half its time, a morph, and 1,024 taps: built in, without a host."""
+    amps = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        network = EqNetwork.from_name("eq-6x129")
+        amps.append(Model(f"amp{seed}", "eq", network.config, network.eval()))
+    cabinet = Cabinet("cab", np.exp(-np.arange(1024) / 100.0) * np.random.default_rng(0).standard_normal(1024) * 0.1)
+    daisy.write(daisy.prepare(make_model("lstm", 40), guitar), tmp_path / "lstm", "test")
+    daisy.write(daisy.prepare(blend.with_knob(amps, "pair"), guitar, cabinet=cabinet), tmp_path / "pair", "test")
+    image = build("daisy", tmp_path / "lstm.h", tmp_path / "pair.h")
+    with VirtualDaisyLink(image) as link:
+        assert [link.slot(slot).architecture for slot in sorted(link.hello().filled_slots)] == ["lstm", "eq"]
+        with pytest.raises(InputError, match="built into the firmware"):
+            link.blob(1)
+    build("daisy")
+
+
+def test_an_image_that_does_not_fit_says_what_is_too_large(tmp_path):
+    header = tmp_path / "large.h"
+    header.write_text(
+        '#include "engine/model_view.h"\nnamespace oddity::models::large {\n'
+        "__attribute__((used)) inline constexpr int16_t kLarge[100000] = {1};\n"
+        "inline constexpr ModelDescription kDescription = {};\n"
+        "inline constexpr ModelView kModel = {&kDescription, nullptr, nullptr, nullptr, kLarge};\n}\n"
+    )
+    with pytest.raises(InputError, match=r"`ROM' overflowed by \d+ bytes"):
+        build("daisy", header)
+    build("daisy")
