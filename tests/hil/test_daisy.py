@@ -197,6 +197,30 @@ def test_slots_outlive_the_power(pedal, amp, tmp_path):
             assert restarted.blob(slot) == (amp(2, seed=99) if slot == 9 else amp(1, seed=slot))
 
 
+def test_it_plays_on_while_a_model_is_uploaded(pedal, amp):
+    """With the flash memory as slow as its data sheet has it; without a model, what comes out is what went in."""
+    daisy = pedal.daisy
+    sent = tone(1.0, 440).tolist()
+    frames = count()
+
+    def source() -> tuple[int, int]:
+        sample = sent[next(frames) % RATE_HZ] & 0xFFFFFF
+        return sample, sample
+
+    fast, daisy.flash.time_scale = daisy.flash.time_scale, 1.0
+    daisy.source, recorded = source, len(daisy.recording)
+    daisy.hold = False
+    pedal.load(3, amp(4))
+    daisy.hold = True
+    daisy.flash.time_scale = fast
+    heard = (np.array([left for left, _ in daisy.recording[recorded:]], np.int32) << 8) >> 8
+    expected = np.resize(np.array(sent, np.int32), len(heard))
+    assert len(heard) > RATE_HZ // 10  # as long as two sectors take to be erased
+    assert np.array_equal(heard[96 + 480 :], expected[480 : len(heard) - 96])  # two blocks late
+    stats = pedal.stats()
+    assert (stats.overruns, stats.overloads) == (0, 0)
+
+
 def test_power_cuts_leave_the_old_model_or_the_new_one(pedal, amp):
     """Cut at every 64th byte that an upload programs or erases."""
     old, new = amp(2, seed=1), amp(3, seed=2)
