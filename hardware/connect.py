@@ -40,7 +40,7 @@ def _open_port(place: str) -> serial.Serial:
     if place == "usb":
         ports = [port.device for port in list_ports.comports() if port.manufacturer == MANUFACTURER]
         if not ports:
-            raise InputError("no pedal found on USB: plug it in, or use --on emulator")
+            raise InputError("no pedal found on USB: plug it in, or say --on a serial port, emulator or virtual-daisy")
         port = ports[0]
     elif place not in {known.device for known in list_ports.comports()} and not Path(place).exists():
         raise InputError(f"--on {place}: no such serial port; a pedal is at: {PLACES}")

@@ -1,7 +1,5 @@
 #include "pedal/pedal.h"
 
-#include <cstring>
-
 #include "pedal/built_in_model.h"
 #include "pedal/knob_law.h"
 
