@@ -5,7 +5,6 @@
 
 #include "engine/fixed_engine.h"
 #include "engine/model_blob.h"
-#include "pedal/board.h"
 
 namespace oddity {
 namespace {

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "engine/model_view.h"
+#include "pedal/board.h"
 
 namespace oddity {
 
@@ -19,7 +20,7 @@ class ModelSlots {
   static constexpr size_t kHeaderBytes = 256;                       // a page of the flash memory
   static constexpr size_t kCapacity = kRegionBytes - kHeaderBytes;  // bytes of a blob
   static constexpr uint32_t kRecordsAddress = 2 * kCount * kRegionBytes;
-  static constexpr uint32_t kFlashBytes = kRecordsAddress + 2 * 4096;
+  static constexpr uint32_t kFlashBytes = kRecordsAddress + 2 * kFlashSectorBytes;
 
   // Finds out what the flash memory holds.
   void Init();

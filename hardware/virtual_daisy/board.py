@@ -364,5 +364,3 @@ class VirtualDaisy:
         self._lit = dict(lit)
         self.resets[:] = resets
         self._bounces = {name: list(steps) for name, steps in bounces.items()}
-
-    snapshot = save

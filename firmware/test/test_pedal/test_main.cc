@@ -140,7 +140,8 @@ void the_next_model_runs_in_and_is_faded_to() {
   CHECK(!effect.changing() && InvertingEngine::continued == 1);
 }
 
-void where_there_is_no_time_for_two_the_change_goes_by_dry() {
+// Two engines would take more than the budget.
+void BeginChangeByDry() {
   Prepare();
   counts_a_call = 160;
   budget = 10;
@@ -148,6 +149,10 @@ void where_there_is_no_time_for_two_the_change_goes_by_dry() {
   effect.Settle();
   effect.ChangeModel(EngineKind::kFixed, &other_model);
   effect.Service();
+}
+
+void where_there_is_no_time_for_two_the_change_goes_by_dry() {
+  BeginChangeByDry();
   CHECK(Play(kHalf, 500) == kHalf);
   CHECK(Play(kHalf, 500) == kHalf);
   CHECK(LargestStep(kHalf, 500) < INT32_MAX / 200);
@@ -187,13 +192,7 @@ void an_overload_by_two_models_leaves_the_next_one() {
 }
 
 void bypass_while_the_next_model_is_loaded_does_not_click() {
-  Prepare();
-  counts_a_call = 160;
-  budget = 10;
-  effect.ChangeModel(EngineKind::kFixed, &model);
-  effect.Settle();
-  effect.ChangeModel(EngineKind::kFixed, &other_model);
-  effect.Service();
+  BeginChangeByDry();
   Play(kHalf, 500);
   effect.SetBypass(true);
   CHECK(Play(kHalf, 500) == kHalf);
