@@ -50,6 +50,23 @@ class PedalStats:
         return self.total / max(self.frames, 1)
 
 
+@dataclass(frozen=True)
+class UsbStats:
+    """The audio streams of a pedal on USB since it was last cleared.
+
+    `level_min`, `level_max`: frames in its playback buffer, looked at each millisecond. `feedback`: the last that it
+    told the host, frames a millisecond in 16.16.
+    """
+
+    frames_from_host: int
+    frames_to_host: int
+    underruns: int
+    overruns: int
+    level_min: int
+    level_max: int
+    feedback: int
+
+
 class PedalLink(Protocol):
     """A pedal that is there. Each call raises InputError when the pedal refuses, or is silent for 2 s."""
 

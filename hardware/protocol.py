@@ -20,7 +20,10 @@ all little-endian. The pedal answers each request with one frame of type `reques
     STATS       -> blocks, frames, overruns, faults, last block, worst per frame, overloads, muted by one: u32 each,
                 total u64
     CLEAR_STATS ->
-    RESET       -> ; engine state to zero, every ramp at its target
+    RESET       -> ; engine state to zero, every ramp at its target. Where the pedal reamps, the effect then stands
+                still and silent until the first frame from the host that is not zero, and begins with that one
+    USB_STATS   -> frames from the host, frames to the host, underruns, overruns, lowest and highest level of the
+                playback buffer in frames, last feedback in frames a ms (16.16): u32 each
     READ        slot u8, offset u32, size u16 -> bytes of the blob
     BOOT_LOADER -> ; then the pedal waits for a new image, where its board has a boot loader
 
@@ -34,7 +37,7 @@ from pathlib import Path
 
 from training.files import written_aside
 
-VERSION = 2
+VERSION = 3
 SYNC = 0xA5
 REPLY = 0x80
 MAX_PAYLOAD = 4096
@@ -61,6 +64,7 @@ class Message(IntEnum):
     RESET = 11
     READ = 12
     BOOT_LOADER = 13
+    USB_STATS = 14
 
 
 class Status(IntEnum):
@@ -74,7 +78,8 @@ class Status(IntEnum):
 
 class Parameter(IntEnum):
     """What SET sets. Levels are gains in Q28 (0 to 7.99), knobs, tone (0.5: flat) and gate (0: off) positions in Q31
-    (0 to 1), bypass is 0 or 1, the block 1 to 256 frames."""
+    (0 to 1), bypass is 0 or 1, the block 1 to 256 frames, reamp 0 (the guitar is played) or 1 (while the host plays
+    over USB, its first channel is)."""
 
     INPUT_LEVEL = 0
     OUTPUT_LEVEL = 1
@@ -86,6 +91,7 @@ class Parameter(IntEnum):
     TONE = 7
     GATE = 8
     BLOCK_FRAMES = 9
+    REAMP = 10
 
 
 class Engine(IntEnum):

@@ -10,7 +10,7 @@ import numpy as np
 import serial
 
 from export.blob import Description, read_description
-from hardware.link import PedalInfo, PedalStats
+from hardware.link import PedalInfo, PedalStats, UsbStats
 from hardware.protocol import (
     LEVEL_FRAC_BITS,
     MAX_PAYLOAD,
@@ -94,7 +94,7 @@ class SerialLink:
         self._ask(Message.SELECT, struct.pack("<BB", slot, engine))
 
     def set(self, parameter: Parameter, value: float) -> None:
-        if parameter == Parameter.BYPASS:
+        if parameter in (Parameter.BYPASS, Parameter.REAMP):
             integer = int(bool(value))
         elif parameter == Parameter.BLOCK_FRAMES:
             integer = int(value)
@@ -125,6 +125,9 @@ class SerialLink:
             "<8IQ", self._ask(Message.STATS)
         )
         return PedalStats(blocks, frames, overruns, faults, last, worst, overloads, bool(muted), total)
+
+    def usb_stats(self) -> UsbStats:
+        return UsbStats(*struct.unpack("<7I", self._ask(Message.USB_STATS)))
 
     def clear_stats(self) -> None:
         self._ask(Message.CLEAR_STATS)

@@ -77,11 +77,13 @@ class HostPort::Writer {
   size_t size_ = 0;
 };
 
-void HostPort::Init(Effect<Engine>* effect, ModelSlots* slots, Player* player, LoadMeter* meter) {
+void HostPort::Init(InputSource* input, Effect<Engine>* effect, ModelSlots* slots, Player* player, LoadMeter* meter) {
+  input_ = input;
   effect_ = effect;
   slots_ = slots;
   player_ = player;
   meter_ = meter;
+  stream_ = nullptr;
   parser_.Init();
   has_the_audio_ = has_set_ = boot_loader_wanted_ = false;
 }
@@ -159,7 +161,8 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kSet: {
       const auto parameter = request.Take<Parameter>();
       const auto value = request.Take<int32_t>();
-      if (parameter != Parameter::kBlockFrames) has_set_ = true;  // before the knobs are looked at again
+      if (parameter != Parameter::kBlockFrames && parameter != Parameter::kReamp)
+        has_set_ = true;  // before the knobs are looked at again
       if (!request.AtEnd() || Set(parameter, value) != Status::kOk)
         return bad("no such parameter, or value out of range");
       return Status::kOk;
@@ -173,6 +176,7 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       const AudioLock lock;
       meter_->Clear();
       effect_->ClearFaults();
+      if (stream_ != nullptr) stream_->Clear();
       return Status::kOk;
     }
     case Message::kReset:
@@ -180,6 +184,8 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
       Settle();
       has_set_ = true;
       return Status::kOk;
+    case Message::kUsbStats:
+      return request.AtEnd() ? StreamStats(reply) : bad("usb stats takes nothing");
     case Message::kRead:
       return Read(request, reply);
     case Message::kBootLoader:
@@ -238,9 +244,20 @@ Status HostPort::Stats(Writer& reply) const {
   return Status::kOk;
 }
 
+Status HostPort::StreamStats(Writer& reply) const {
+  if (stream_ == nullptr) return reply.Refuse(Status::kRejected, "this pedal has no audio on USB");
+  for (const std::atomic<uint32_t>* count :
+       {&stream_->frames_from_host, &stream_->frames_to_host, &stream_->underruns, &stream_->overruns,
+        &stream_->level_min, &stream_->level_max, &stream_->feedback}) {
+    reply.Put(count->load());
+  }
+  return Status::kOk;
+}
+
 void HostPort::Settle() {
   const bool had_it = has_the_audio_.exchange(true);
   player_->Settle();
+  input_->WaitForHost();
   has_the_audio_ = had_it;
 }
 
@@ -289,6 +306,9 @@ Status HostPort::Set(Parameter parameter, int32_t value) {
       return Status::kOk;
     case Parameter::kGate:
       effect_->SetGate(value);
+      return Status::kOk;
+    case Parameter::kReamp:
+      input_->SetReamp(value != 0);
       return Status::kOk;
     case Parameter::kBlockFrames:
       if (value < 1 || value > static_cast<int32_t>(kMaxBlock)) return Status::kBadArgument;

@@ -1,5 +1,7 @@
 #include "pedal/pedal.h"
 
+#include <algorithm>
+
 #include "pedal/built_in_model.h"
 #include "pedal/knob_law.h"
 
@@ -13,18 +15,20 @@ enum PotUse { kInputPot, kDrivePot, kMorphPot, kTonePot, kGatePot, kLevelPot };
 constexpr int kClipMs = 100;
 constexpr uint32_t kBlinkMs = 128;
 constexpr int32_t kFull = 1 << 30;
+constexpr int32_t kSampleMax = (1 << 23) - 1, kSampleMin = -(1 << 23);
 constexpr int32_t kFadeOutSamples = kSampleRateHz / 1000, kFadeInSamples = kSampleRateHz / 200;
 constexpr int kBootLoaderMs = 3000;  // both footswitches held
 
 }  // namespace
 
 void Pedal::Init() {
+  input.Init();
   effect.Init(&playing_engine, &next_engine);
   slots.Init();
   for (int index = 0; const ModelView* model = BuiltInModel(index); ++index) slots.Install(index, model);
   meter.Clear();
   player.Init(&effect, &slots);
-  host.Init(&effect, &slots, &player, &meter);
+  host.Init(&input, &effect, &slots, &player, &meter);
   for (Footswitch& footswitch : footswitches_) footswitch.Init();
   pots_read_ = false;
   time_ms_ = 0;
@@ -36,22 +40,43 @@ void Pedal::Init() {
   player.Settle();
 }
 
-void Pedal::BeginBlock(size_t frames) {
+void Pedal::BeginBlock(size_t frames, bool host_plays) {
   block_start_ = BoardCounter();
   block_frames_ = frames;
+  input.BeginBlock(host_plays);
   block_budget_ = BoardBudgetPerFrame(player.engine()) * static_cast<uint32_t>(frames);
 }
 
-void Pedal::Play(const int32_t* in, int32_t* out, size_t size) {
-  if (host.has_the_audio()) return FadeOut(out, size);
+void Pedal::Play(const int32_t* guitar, HostFrame* host_frames, int32_t* out, size_t size) {
+  int32_t samples[kSpan];
+  const size_t waits = input.Wait(host_frames, size);
+  for (size_t i = 0; i < size; ++i) {
+    const int32_t fed = i < waits ? 0 : input.Next(guitar[i], host_frames[i].first);
+    host_frames[i].first = fed;
+    samples[i] = static_cast<int32_t>(static_cast<uint32_t>(fed) << 8);
+  }
+  if (waits > 0 && !host.has_the_audio()) {
+    silent_ = false;  // and begins at full level
+    share_.Init(kFull, kFadeInSamples);
+  }
+  if (waits < size) PlayEffect(samples + waits, size - waits);
+  for (size_t i = 0; i < size; ++i) {
+    const int32_t rounded = (samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128) >> 8;
+    out[i] = std::clamp(rounded + host_frames[i].second, kSampleMin, kSampleMax);
+    host_frames[i].second = rounded;
+  }
+}
+
+void Pedal::PlayEffect(int32_t* samples, size_t size) {
+  if (host.has_the_audio()) return FadeOut(samples, size);
   if (silent_) {
     silent_ = false;
     share_.Init(0, kFadeInSamples);
     share_.SetTarget(kFull);
   }
-  effect.Process(in, out, size);
-  for (size_t i = 0; i < size; ++i) out[i] = static_cast<int32_t>((int64_t{out[i]} * share_.Next()) >> 30);
-  last_ = out[size - 1];
+  effect.Process(samples, samples, size);
+  for (size_t i = 0; i < size; ++i) samples[i] = static_cast<int32_t>((int64_t{samples[i]} * share_.Next()) >> 30);
+  last_ = samples[size - 1];
   if (kBoard.real_time && BoardCounter() - block_start_ > block_budget_) effect.Overload();
 }
 

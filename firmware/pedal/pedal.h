@@ -4,6 +4,10 @@
 //   host ── HostPort ─────┼── Player ── ModelSlots ── flash memory
 //                         └── Effect ── two Engines
 //
+//   guitar ── InputSource ─┬── Effect ─┬── + ── out
+//   host's audio ── reamp ─┘  monitor ─│───┘
+//                                      └── to the host: what went in, what came out
+//
 // A board with an audio interrupt calls `BeginBlock`, `Play` for spans of the block, and `EndBlock` from there, and
 // `StepControls` every few milliseconds, with the same priority. Its main loop calls `Service` and gives the host's
 // bytes to `host`.
@@ -13,6 +17,8 @@
 #include "pedal/controls.h"
 #include "pedal/effect.h"
 #include "pedal/host_port.h"
+#include "pedal/host_stream.h"
+#include "pedal/input_source.h"
 #include "pedal/load_meter.h"
 #include "pedal/model_slots.h"
 #include "pedal/player.h"
@@ -25,8 +31,11 @@ class Pedal {
 
   void Init();
 
-  void BeginBlock(size_t frames);
-  void Play(const int32_t* in, int32_t* out, size_t size);  // Q31, at most kSpan frames
+  void BeginBlock(size_t frames, bool host_plays);
+
+  // At most kSpan frames; samples have 24 bits, sign-extended. `host`: from the host, then to the host; zeros where
+  // there is none.
+  void Play(const int32_t* guitar, HostFrame* host, int32_t* out, size_t size);
   void EndBlock();
 
   struct Lights {
@@ -36,6 +45,7 @@ class Pedal {
 
   void Service();
 
+  InputSource input;
   Effect<Engine> effect;
   ModelSlots slots;
   Player player;
@@ -44,6 +54,7 @@ class Pedal {
 
  private:
   void Apply(int pot, int32_t position_q31);
+  void PlayEffect(int32_t* samples, size_t size);  // Q31
   void FadeOut(int32_t* out, size_t size);
 
   uint32_t block_start_, block_budget_;

@@ -6,7 +6,7 @@
 
 namespace oddity {
 
-constexpr uint16_t kProtocolVersion = 2;
+constexpr uint16_t kProtocolVersion = 3;
 constexpr uint8_t kSync = 0xa5;
 constexpr uint8_t kReply = 0x80;
 constexpr size_t kMaxPayload = 4096;
@@ -28,6 +28,7 @@ enum class Message : uint8_t {
   kReset = 11,
   kRead = 12,
   kBootLoader = 13,
+  kUsbStats = 14,
 };
 
 enum class Status : uint8_t {
@@ -48,6 +49,7 @@ enum class Parameter : uint8_t {
   kTone = 7,
   kGate = 8,
   kBlockFrames = 9,
+  kReamp = 10,
 };
 
 enum class CounterUnit : uint8_t {

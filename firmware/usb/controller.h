@@ -52,7 +52,8 @@ class UsbController {
 
   // Queues one packet of at most the endpoint's size; 0 bytes are one too. One may be queued on an endpoint at a time,
   // and the memory is the controller's until the event. Without one queued the host gets NAK, or in an isochronous
-  // frame nothing, and what it sends then is lost. An isochronous packet that a frame did not take goes in the next.
+  // frame nothing, and what it sends then is lost. An isochronous packet that a frame did not take goes in the next. Of
+  // a packet larger than `room` the rest is dropped.
   virtual void Send(uint8_t endpoint, const void* data, size_t size) = 0;
   virtual void Receive(uint8_t endpoint, void* data, size_t room) = 0;
 

@@ -45,17 +45,15 @@ void StepControls(int ms) {
 
 // Each span is written as soon as it is there: what comes late in a block is heard later still.
 void PlayBlock(const int32_t* in, int32_t* out, size_t frames) {
-  pedal.BeginBlock(frames);
+  pedal.BeginBlock(frames, false);
   for (size_t start = 0; start < frames; start += Pedal::kSpan) {
     const size_t size = std::min(frames - start, Pedal::kSpan);
     int32_t samples[Pedal::kSpan];
     for (size_t i = 0; i < size; ++i)
-      samples[i] = static_cast<int32_t>(static_cast<uint32_t>(in[2 * (start + i)]) << 8);
-    pedal.Play(samples, samples, size);
-    for (size_t i = 0; i < size; ++i) {
-      const int32_t rounded = samples[i] > INT32_MAX - 128 ? INT32_MAX : samples[i] + 128;
-      out[2 * (start + i)] = out[2 * (start + i) + 1] = rounded >> 8;
-    }
+      samples[i] = static_cast<int32_t>(static_cast<uint32_t>(in[2 * (start + i)]) << 8) >> 8;
+    HostFrame host[Pedal::kSpan] = {};
+    pedal.Play(samples, host, samples, size);
+    for (size_t i = 0; i < size; ++i) out[2 * (start + i)] = out[2 * (start + i) + 1] = samples[i];
   }
   pedal.EndBlock();
   frames_since_quiet = frames_since_quiet + frames;
