@@ -290,9 +290,13 @@ class ClientAudio:
         until = self.frames_recorded + frames
         self.client.wait_until(lambda: self.frames_recorded >= until, seconds)
 
+    def abandon(self) -> None:
+        """Ask for nothing more."""
+        self._running = False
+
     def stop(self) -> None:
         """Take back what waits, and close the streams."""
-        self._running = False
+        self.abandon()
         for transfer in list(self._waiting):
             if transfer.status is None:
                 self.client.unlink(transfer)
