@@ -256,6 +256,20 @@ def test_a_stream_that_stops_does_not_hold_up_the_other(client):
     assert link.hello().board == "native"  # and frames go on by the clock
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_request_that_is_taken_back_ends_its_stream(program, answered):
+    """Also one whose answer was on its way by then."""
+    with native_usb(program) as port, host(port) as (client, _):
+        recording = ClientAudio(client, plays=False)
+        client.set_interface(PLAYBACK_INTERFACE, 1)
+        packets = 1 if answered else 1000
+        transfer = client.submit(PLAYBACK, b"\0" * packets, (1,) * packets)
+        if answered:
+            client.wait(transfer)
+        assert client.unlink(transfer) == (0 if answered else UNLINKED)
+        recording.run(4800, seconds=5)
+
+
 def test_alternate_settings_in_any_order(client):
     choose = random.Random(7)
     settings = {PLAYBACK_INTERFACE: 0, CAPTURE_INTERFACE: 0}

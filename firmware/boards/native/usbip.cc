@@ -79,7 +79,8 @@ bool UsbIp::Init(uint16_t port, double speed) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && listen(listener_, 8) == 0;
+  return bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+         listen(listener_, SOMAXCONN) == 0;
 }
 
 bool UsbIp::Serve() {
