@@ -361,7 +361,7 @@ def test_frames_come_by_the_clock_and_wait_for_a_slow_host(program, take):
         audio.run(4800)
         start = time.monotonic()
         audio.run(24_000)
-        assert 0.45 < time.monotonic() - start < 2
+        assert 0.45 < time.monotonic() - start < 5
         waited = []
         done = audio._done
 

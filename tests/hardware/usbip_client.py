@@ -246,7 +246,7 @@ def unpack_frames(data: bytes) -> np.ndarray:
 class ClientAudio:
     """Both streams of the device, as a driver runs them: what it sends follows the device's feedback.
 
-    Three requests of each endpoint wait at the device, of `packets` frames of the bus each.
+    Three requests of each endpoint wait at the device, of `packets` milliseconds each.
     """
 
     def __init__(self, client: UsbIpClient, plays: bool = True, records: bool = True, packets: int = 8) -> None:
@@ -257,10 +257,10 @@ class ClientAudio:
         """Frames a millisecond in 16.16, all that have been told."""
         self.packet_frames: list[int] = []
         """Of the packets to the host."""
+        self.frames_recorded = 0
         self._endpoints = [PLAYBACK, FEEDBACK] * plays + [CAPTURE] * records
         self._fraction = 0
         self._queue = np.zeros((0, 2), np.int32)
-        self._sent = 0
         self._recorded: list[bytes] = []
         self._running = True
         self._waiting: dict[Transfer, int] = {}
@@ -280,10 +280,6 @@ class ClientAudio:
     def recorded(self) -> np.ndarray:
         """All frames so far, int32 [frames, 2]."""
         return unpack_frames(b"".join(self._recorded))
-
-    @property
-    def frames_recorded(self) -> int:
-        return sum(self.packet_frames)
 
     def run(self, frames: int, seconds: float = 120.0) -> None:
         """Until so many more are recorded."""
@@ -338,6 +334,7 @@ class ClientAudio:
         if endpoint == CAPTURE:
             self._recorded.append(transfer.data)
             self.packet_frames += [actual // FRAME_BYTES for actual, _ in transfer.packets]
+            self.frames_recorded += transfer.moved // FRAME_BYTES
         if self._running:
             self._ask(endpoint)
 
