@@ -11,6 +11,7 @@ extern const char __vectors[];  // by the linker script
 void FaultHandler();
 void AudioInterruptHandler();
 void SerialInterruptHandler();
+void UsbInterruptHandler();
 }
 
 namespace {
@@ -22,6 +23,7 @@ constexpr std::array<Handler, oddity::kInterrupts> BoardVectors() {
   for (Handler& vector : vectors) vector = FaultHandler;
   vectors[oddity::kAudioInterrupt] = AudioInterruptHandler;
   vectors[oddity::kSerialInterrupt] = SerialInterruptHandler;
+  vectors[oddity::kUsbInterrupt] = UsbInterruptHandler;
   return vectors;
 }
 

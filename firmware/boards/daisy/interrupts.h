@@ -7,9 +7,9 @@
 
 namespace oddity {
 
-constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8, kSerialPriority = 12;  // of 16; the lowest is the most urgent
-constexpr int kAudioInterrupt = 12, kSerialInterrupt = 37;  // DMA1 stream 1, USART1 (RM0433, table 145)
-constexpr int kInterrupts = 150;
+constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8, kSerialPriority = 12;   // of 16; the lowest is the most urgent
+constexpr int kAudioInterrupt = 12, kSerialInterrupt = 37, kUsbInterrupt = 101;  // DMA1 stream 1, USART1, OTG_FS
+constexpr int kInterrupts = 150;                                                 // RM0433, table 145
 
 inline void MaskInterrupts() { __asm volatile("cpsid i" ::: "memory"); }
 inline void UnmaskInterrupts() { __asm volatile("cpsie i" ::: "memory"); }
