@@ -7,6 +7,7 @@
 #include "boards/daisy/interrupts.h"
 #include "boards/daisy/pin.h"
 #include "boards/daisy/registers.h"
+#include "usb/descriptors.h"
 
 namespace oddity {
 namespace {
@@ -15,9 +16,9 @@ constexpr Pin kMinusPin = {'A', 11}, kPlusPin = {'A', 12};
 constexpr uint32_t kFunction = 10;
 
 // The FIFOs, in words of 4 bytes. That to receive holds some packets with their status, SETUP packets, and what tells
-// of an endpoint's end (section 57.11.3); none to send is less than 16 words.
+// of an endpoint's end (section 57.11.3); none to send has less than 16 words.
 constexpr uint32_t Words(size_t bytes) { return (bytes + 3) / 4; }
-constexpr size_t kLargestPacketBytes = 294;
+constexpr size_t kLargestPacketBytes = kMaxPacketFrames * kUsbFrameBytes;
 constexpr uint32_t kOutEndpoints = 3;
 constexpr uint32_t kReceiveFifoWords = (5 * 1 + 8) + 4 * (Words(kLargestPacketBytes) + 1) + 2 * kOutEndpoints + 1;
 constexpr uint32_t kSendFifoWords[Usb::kEndpoints] = {
@@ -32,6 +33,17 @@ constexpr uint32_t SendFifoStart(int number) {
 }
 constexpr uint32_t kFifoRamWords = 1024;
 static_assert(SendFifoStart(Usb::kEndpoints) <= kFifoRamWords);
+
+constexpr int NumberOf(uint8_t endpoint) { return endpoint & ~kUsbIn; }
+constexpr bool PacketsFit() {
+  for (const UsbEndpoint& endpoint : kEndpoints) {
+    const bool in = endpoint.address & kUsbIn;
+    if (endpoint.max_packet_bytes > (in ? 4 * kSendFifoWords[NumberOf(endpoint.address)] : kLargestPacketBytes))
+      return false;
+  }
+  return true;
+}
+static_assert(PacketsFit());
 constexpr uint32_t kAllSendFifos = 16;
 
 constexpr uint32_t kInterruptsCleared = OTG_GINTSTS_SOF | OTG_GINTSTS_USBSUSP | OTG_GINTSTS_USBRST |
@@ -45,8 +57,6 @@ constexpr uint32_t kCoreTimeoutUs = 100;     // all else takes some clocks of th
 constexpr uint32_t kDetachUs = 10'000;       // a hub's debouncing and polling
 
 Usb* connected = nullptr;  // whose interrupt it is
-
-int NumberOf(uint8_t endpoint) { return endpoint & ~kUsbIn; }
 
 template <typename Condition>
 bool WaitCore(Condition condition) {
@@ -112,15 +122,14 @@ bool StartCore() {
   OTG_FS->GRSTCTL = OTG_GRSTCTL_CSRST;
   if (!WaitCore([] { return !(OTG_FS->GRSTCTL & OTG_GRSTCTL_CSRST); })) return false;
   if (!WaitCore([] { return OTG_FS->GRSTCTL & OTG_GRSTCTL_AHBIDL; })) return false;
-  SetBits(OTG_FS->DCTL, OTG_DCTL_SDIS);
-
   OTG_FS->GCCFG = OTG_GCCFG_PWRDWN;  // and VBUS is not sensed
-  SetBits(OTG_FS->GOTGCTL, OTG_GOTGCTL_BVALOEN | OTG_GOTGCTL_BVALOVAL);
   SetField(OTG_FS->GUSBCFG, OTG_GUSBCFG_TRDT, OTG_GUSBCFG_TRDT_ABOVE_32_MHZ | OTG_GUSBCFG_FDMOD);
   return WaitMicroseconds(kModeTimeoutUs, [] { return !(OTG_FS->GINTSTS & OTG_GINTSTS_CMOD); });
 }
 
 void InitDevice() {
+  SetBits(OTG_FS->DCTL, OTG_DCTL_SDIS);
+  SetBits(OTG_FS->GOTGCTL, OTG_GOTGCTL_BVALOEN | OTG_GOTGCTL_BVALOVAL);
   OTG_FS->PCGCCTL = 0;
   OTG_FS->DCFG = OTG_DCFG_DSPD_FULL;
   OTG_FS->GRXFSIZ = kReceiveFifoWords;
