@@ -409,7 +409,6 @@ constexpr uint32_t OTG_GINTSTS_RXFLVL = Bit(4);
 constexpr uint32_t OTG_GINTSTS_GONAKEFF = Bit(7);
 constexpr uint32_t OTG_GINTSTS_USBSUSP = Bit(11);
 constexpr uint32_t OTG_GINTSTS_USBRST = Bit(12);
-constexpr uint32_t OTG_GINTSTS_ENUMDNE = Bit(13);
 constexpr uint32_t OTG_GINTSTS_IEPINT = Bit(18);
 constexpr uint32_t OTG_GINTSTS_OEPINT = Bit(19);
 constexpr uint32_t OTG_GINTSTS_IISOIXFR = Bit(20);

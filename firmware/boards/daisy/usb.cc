@@ -47,8 +47,7 @@ static_assert(PacketsFit());
 constexpr uint32_t kAllSendFifos = 16;
 
 constexpr uint32_t kInterruptsCleared = OTG_GINTSTS_SOF | OTG_GINTSTS_USBSUSP | OTG_GINTSTS_USBRST |
-                                        OTG_GINTSTS_ENUMDNE | OTG_GINTSTS_IISOIXFR | OTG_GINTSTS_INCOMPISOOUT |
-                                        OTG_GINTSTS_WKUPINT;
+                                        OTG_GINTSTS_IISOIXFR | OTG_GINTSTS_INCOMPISOOUT | OTG_GINTSTS_WKUPINT;
 constexpr uint32_t kInterruptsUsed = kInterruptsCleared | OTG_GINTSTS_RXFLVL | OTG_GINTSTS_IEPINT | OTG_GINTSTS_OEPINT;
 
 constexpr uint32_t kSupplyTimeoutUs = 1000;
@@ -320,7 +319,8 @@ void Usb::HandleReset() {
   setup_completed_ = false;
   SetAddress(0);
   OTG_FS->out[0].DOEPTSIZ = 3u << OTG_DOEPTSIZ_STUPCNT;
-  OTG_FS->in[0].DIEPINT = OTG_FS->out[0].DOEPINT = ~0u;
+  OTG_FS->in[0].DIEPINT = ~0u;
+  OTG_FS->out[0].DOEPINT = ~0u;
   OTG_FS->DAINTMSK = Bit(0) | Bit(OTG_DAINT_OUT);
   events_->OnReset();
 }
