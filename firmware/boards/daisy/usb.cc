@@ -9,6 +9,7 @@
 #include "boards/daisy/registers.h"
 #include "usb/descriptors.h"
 
+// What is quoted are headings of RM0433's chapter 57.
 namespace oddity {
 namespace {
 
@@ -16,7 +17,7 @@ constexpr Pin kMinusPin = {'A', 11}, kPlusPin = {'A', 12};
 constexpr uint32_t kFunction = 10;
 
 // The FIFOs, in words of 4 bytes. That to receive holds some packets with their status, SETUP packets, and what tells
-// of an endpoint's end (section 57.11.3); none to send has less than 16 words.
+// of an endpoint's end ("FIFO RAM allocation"); none to send has less than 16 words.
 constexpr uint32_t Words(size_t bytes) { return (bytes + 3) / 4; }
 constexpr size_t kLargestPacketBytes = kMaxPacketFrames * kUsbFrameBytes;
 constexpr uint32_t kOutEndpoints = 3;
@@ -85,7 +86,7 @@ void Flush(uint32_t command) {
 }
 void FlushSendFifo(uint32_t number) { Flush(OTG_GRSTCTL_TXFFLSH | number << OTG_GRSTCTL_TXFNUM); }
 
-// Section 57.16.6, "IN endpoint disable". XFRC stays when the packet has just gone.
+// "IN endpoint disable". XFRC stays when the packet has just gone.
 void StopIn(int number) {
   OtgInEndpointRegisters& endpoint = OTG_FS->in[number];
   if (endpoint.DIEPCTL & OTG_EPCTL_EPENA) {
@@ -106,7 +107,7 @@ void ReadPacket(size_t bytes, void* to, size_t room) {
   }
 }
 
-// Sections 57.16.1 and 57.16.3, with the controller's clock and supply before.
+// "Core initialization", with the controller's clock and supply before.
 bool StartCore() {
   SetBits(PWR->CR3, PWR_CR3_USB33DEN);
   if (!WaitMicroseconds(kSupplyTimeoutUs, [] { return PWR->CR3 & PWR_CR3_USB33RDY; })) return false;
@@ -210,7 +211,7 @@ void Usb::Receive(uint8_t endpoint, void* data, size_t room) {
   if (!(OTG_FS->out[number].DOEPCTL & OTG_EPCTL_STALL)) StartOut(number);
 }
 
-// What is queued is taken back from the core (section 57.16.6, "Stalling"), and given to it again by ClearStall(). The
+// What is queued is taken back from the core ("Stalling non-isochronous endpoints"), and given to it again by ClearStall(). The
 // core itself ends endpoint 0's at a SETUP packet.
 void Usb::Stall(uint8_t endpoint) {
   const int number = NumberOf(endpoint);
@@ -265,7 +266,7 @@ void Usb::StartOut(int number) {
   WriteControl(endpoint.DOEPCTL, OTG_EPCTL_CNAK | OTG_EPCTL_EPENA | (IsIsochronous(control) ? NextFrame() : 0));
 }
 
-// Section 57.16.5, "Disabling an OUT endpoint": only while none of them takes anything. `how` is SNAK or STALL.
+// "Disabling an OUT endpoint": only while none of them takes anything. `how` is SNAK or STALL.
 void Usb::StopOut(int number, uint32_t how) {
   OtgOutEndpointRegisters& endpoint = OTG_FS->out[number];
   if (!(endpoint.DOEPCTL & OTG_EPCTL_EPENA)) return;
@@ -358,7 +359,7 @@ void Usb::HandleOut(int number) {
   if (flags & OTG_DOEPINT_STUP) HandleSetup();
 }
 
-// Section 57.16.6, "Incomplete isochronous IN data transfers", but that the packet is not given up.
+// "Incomplete isochronous IN data transfers", but that the packet is not given up.
 void Usb::RepeatIncompleteIn() {
   for (int number = 1; number < kEndpoints; ++number) {
     if (!MissedItsFrame(OTG_FS->in[number].DIEPCTL)) continue;
