@@ -142,7 +142,7 @@ void InitDevice() {
   OTG_FS->DIEPMSK = OTG_DIEPMSK_XFRCM;
   OTG_FS->DOEPMSK = OTG_DOEPMSK_XFRCM | OTG_DOEPMSK_STUPM;
   OTG_FS->DAINTMSK = 0;
-  OTG_FS->GINTSTS = ~0u;
+  OTG_FS->GINTSTS = kInterruptsCleared;
   OTG_FS->GINTMSK = kInterruptsUsed;
   OTG_FS->GAHBCFG = OTG_GAHBCFG_GINTMSK;
 }
@@ -320,8 +320,8 @@ void Usb::HandleReset() {
   setup_completed_ = false;
   SetAddress(0);
   OTG_FS->out[0].DOEPTSIZ = 3u << OTG_DOEPTSIZ_STUPCNT;
-  OTG_FS->in[0].DIEPINT = ~0u;
-  OTG_FS->out[0].DOEPINT = ~0u;
+  OTG_FS->in[0].DIEPINT = OTG_EPINT_XFRC;
+  OTG_FS->out[0].DOEPINT = OTG_EPINT_XFRC | OTG_DOEPINT_STUP;
   OTG_FS->DAINTMSK = Bit(0) | Bit(OTG_DAINT_OUT);
   events_->OnReset();
 }
@@ -349,7 +349,7 @@ void Usb::HandleIn(int number) {
 
 // Of endpoint 0 XFRC may come with a SETUP packet too; the receive FIFO tells them apart.
 void Usb::HandleOut(int number) {
-  const uint32_t flags = OTG_FS->out[number].DOEPINT;
+  const uint32_t flags = OTG_FS->out[number].DOEPINT & (OTG_EPINT_XFRC | OTG_DOEPINT_STUP);
   OTG_FS->out[number].DOEPINT = flags;
   FromHost& packet = from_host_[number];
   if (flags & OTG_EPINT_XFRC && packet.completed) {
