@@ -62,7 +62,7 @@ bool Audio::Init(Callback callback, size_t block_frames) {
   block_frames_ = block_frames;
   counts_ = {};
   muted_ = runs_ = false;
-  position_ = 0;
+  position_ = place_ = 0;
   revision_ = FindBoardRevision();
   InitPins();
   InitSai(revision_);
@@ -98,7 +98,6 @@ void Audio::Start() {
       receives ? DMAMUX_REQUEST_SAI1_A : DMAMUX_REQUEST_SAI1_B,
       DMA_CR_DIR_FROM_PERIPHERAL | DMA_CR_SIZE_32 | DMA_CR_PL_VERY_HIGH | DMA_CR_HTIE | DMA_CR_TCIE | DMA_CR_TEIE,
       &Receiver(revision_).DR, received, words);
-  place_ = 0;
   runs_ = true;
   SetBits(SAI1->A.CR1, SAI_CR1_DMAEN);
   SetBits(SAI1->B.CR1, SAI_CR1_DMAEN);
@@ -111,6 +110,7 @@ void Audio::Start() {
 void Audio::Stop() {
   Position();
   runs_ = false;
+  place_ = 0;
   SetBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
   DelayMicroseconds(kStopTimeoutUs);
   for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {

@@ -60,7 +60,7 @@ class Audio {
   BoardRevision revision_;
   Counts counts_;
   bool muted_;
-  bool runs_;
+  volatile bool runs_;
   uint32_t position_, place_;  // frames, of which those in the DMA's buffer
 };
 

@@ -298,6 +298,7 @@ void Usb::EmptyReceiveFifo() {
         break;
       case OTG_PKTSTS_SETUP_DATA:  // of several in a row the last one holds
         ReadPacket(bytes, setup_, sizeof setup_);
+        SetBits(OTG_FS->out[0].DOEPTSIZ, 3u << OTG_DOEPTSIZ_STUPCNT);
         setup_completed_ = false;
         break;
       case OTG_PKTSTS_SETUP_COMPLETED:
@@ -319,7 +320,7 @@ void Usb::HandleReset() {
   from_host_[0] = {};
   setup_completed_ = false;
   SetAddress(0);
-  OTG_FS->out[0].DOEPTSIZ = 3u << OTG_DOEPTSIZ_STUPCNT;
+  SetBits(OTG_FS->out[0].DOEPTSIZ, 3u << OTG_DOEPTSIZ_STUPCNT);
   OTG_FS->in[0].DIEPINT = OTG_EPINT_XFRC;
   OTG_FS->out[0].DOEPINT = OTG_EPINT_XFRC | OTG_DOEPINT_STUP;
   OTG_FS->DAINTMSK = Bit(0) | Bit(OTG_DAINT_OUT);
@@ -332,7 +333,6 @@ void Usb::HandleSetup() {
   StopIn(0);
   to_host_[0] = {};
   from_host_[0] = {};
-  OTG_FS->out[0].DOEPTSIZ = 3u << OTG_DOEPTSIZ_STUPCNT;
   const UsbSetup setup = {static_cast<uint8_t>(setup_[0]), static_cast<uint8_t>(setup_[0] >> 8),
                           static_cast<uint16_t>(setup_[0] >> 16), static_cast<uint16_t>(setup_[1]),
                           static_cast<uint16_t>(setup_[1] >> 16)};
