@@ -114,7 +114,9 @@ def test_a_reply_takes_the_line_of_its_request(daisy):
         assert usb.hello() == usart.hello()
     daisy.serial.write(b"\xa5\x01")  # and no more: the beginning of something
     daisy.run(0.01)
+    begun = daisy.seconds
     assert usb.hello().board == "daisy"
+    assert daisy.seconds - begun < 0.05
 
 
 @pytest.mark.parametrize("ppm", [1000.0, -1000.0])
@@ -173,9 +175,11 @@ def test_the_streams_survive_another_block_size_and_a_pause_of_either(daisy):
         (PLAYBACK, lambda: daisy.usb.stream_out(PLAYBACK, sound._source)),
     ):
         daisy.usb.stop(endpoint)
+        lost = daisy.chip.usb.lost_packets
         daisy.usb.run_frames(101)
         resume()
         assert_streams_hold(daisy, link)
+        assert daisy.chip.usb.lost_packets == lost
 
 
 def test_what_the_cable_does_is_forgotten(daisy):
@@ -247,6 +251,7 @@ def test_the_host_sees_it_go_to_the_bootloader(daisy):
     link = open_port(daisy)
     with pytest.raises(InBootloader):
         link.enter_boot_loader()  # whose reply still comes
+        assert daisy.run_until(lambda: not daisy.usb.attached, 1.0)
         assert not daisy.resets
         daisy.run(1.0)
     assert daisy.resets == ["software"]
