@@ -86,9 +86,13 @@ void Use(Line next) {
 }
 
 bool ReadHost(uint8_t* byte) {
-  if (UsbReadable() && usb.serial.Read(byte)) return Use(Line::kUsb), true;
-  if (serial.Read(byte)) return Use(Line::kSerial), true;
-  return false;
+  if (UsbReadable() && usb.serial.Read(byte)) {
+    Use(Line::kUsb);
+    return true;
+  }
+  if (!serial.Read(byte)) return false;
+  Use(Line::kSerial);
+  return true;
 }
 
 void InitPins() {
