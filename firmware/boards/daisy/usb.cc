@@ -211,8 +211,8 @@ void Usb::Receive(uint8_t endpoint, void* data, size_t room) {
   if (!(OTG_FS->out[number].DOEPCTL & OTG_EPCTL_STALL)) StartOut(number);
 }
 
-// What is queued is taken back from the core ("Stalling non-isochronous endpoints"), and ClearStall() gives it again. The
-// core itself ends endpoint 0's at a SETUP packet.
+// What is queued is taken back from the core ("Stalling non-isochronous endpoints"), and given again when it
+// clears. The core itself ends endpoint 0's at a SETUP packet.
 void Usb::Stall(uint8_t endpoint) {
   const int number = NumberOf(endpoint);
   if (number == 0) {
