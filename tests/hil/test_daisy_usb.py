@@ -3,16 +3,17 @@
 import random
 import struct
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import cast
 
 import numpy as np
 import pytest
 import serial
 
-from export import blob
+from export import blob, fixed_point
 from export.quantize import quantize
 from hardware.firmware_build import build
-from hardware.protocol import Engine, Parameter
+from hardware.protocol import Engine, Message, Parameter, encode
 from hardware.serial_link import SerialLink
 from hardware.virtual_daisy.board import VirtualDaisy
 from hardware.virtual_daisy.errors import InBootloader
@@ -21,6 +22,7 @@ from hardware.virtual_daisy.usb_host import CdcPort, Stage, Stalled, Transfer, U
 
 PLAYBACK, FEEDBACK, CAPTURE, SERIAL_OUT, SERIAL_IN, NOTIFICATION = 0x01, 0x81, 0x82, 0x04, 0x84, 0x83
 PLAYBACK_INTERFACE, CAPTURE_INTERFACE, SERIAL_INTERFACE = 1, 2, 3
+ENDPOINT_DESCRIPTOR = 5
 FRAMES = 48  # a millisecond
 LARGEST_FRAMES = 49  # a packet
 SETTLING_MS = 200
@@ -245,6 +247,117 @@ def test_requests_that_are_left_off_anywhere(daisy):
         host.control(0x21, 0x20, 0, SERIAL_INTERFACE, LINE_CODING)
         assert host.control(0xA1, 0x21, 0, SERIAL_INTERFACE, len(LINE_CODING)) == LINE_CODING
         assert host.control(0x80, 6, 0x0200, 0, len(configuration)) == configuration
+
+
+def test_the_descriptors_are_whole(daisy):
+    _, configuration = daisy.usb.enumerate()
+    assert len(configuration) == int.from_bytes(configuration[2:4], "little")
+    endpoints, at = {}, 0
+    while at < len(configuration):
+        if configuration[at + 1] == ENDPOINT_DESCRIPTOR:
+            address, attributes, size = struct.unpack_from("<BBH", configuration, at + 2)
+            endpoints[address] = (attributes & 3, size)
+        at += configuration[at]
+    assert endpoints == {
+        PLAYBACK: (1, 6 * LARGEST_FRAMES),
+        FEEDBACK: (1, 4),
+        CAPTURE: (1, 6 * LARGEST_FRAMES),
+        NOTIFICATION: (3, 16),
+        SERIAL_OUT: (2, 64),
+        SERIAL_IN: (2, 64),
+    }
+    for length in (1, 9, 63, 64, 65, 128):
+        assert daisy.usb.control(0x80, 6, 0x0200, 0, length) == configuration[:length]
+
+
+def test_requests_wait_until_their_replies_are_fetched(daisy):
+    question = encode(Message.STATS)
+    daisy.usb.control(0x21, 0x22, 1, SERIAL_INTERFACE)  # DTR
+    writing = daisy.usb.begin_write(SERIAL_OUT, question * 2000)
+    daisy.run(0.1)
+    naks = daisy.usb.naks
+    daisy.run(0.01)
+    assert daisy.usb.naks > naks and not writing.state["done"]
+    replies = bytearray()
+    listening = daisy.usb.listen(SERIAL_IN, replies.extend)
+    daisy.usb.wait(writing, 2.0)
+    daisy.run(0.1)
+    daisy.usb.cancel(listening)
+    size = 4 + int.from_bytes(replies[2:4], "little") + 2
+    assert len(replies) == 2000 * size
+
+
+@pytest.mark.parametrize("ppm", [200.0, -200.0])
+def test_the_feedback_is_the_ratio_of_the_clocks(daisy, ppm):
+    daisy.usb.ppm = ppm
+    sound = Sound(daisy.usb)
+    rates = []
+    for _ in range(1500):
+        daisy.usb.run_frames(1)
+        rates.append(sound.rate)
+    assert np.mean(rates[-500:]) == pytest.approx(FRAMES / (1 + ppm * 1e-6), abs=0.004)
+
+
+def test_reamping_equals_the_engine(daisy, make_model, guitar):
+    quantized = quantize(make_model("lstm", 4, seed=2), guitar[:300])
+    link = open_port(daisy)
+    link.load(0, blob.to_bytes(quantized, blob.make_self_test(quantized, guitar)))
+    link.select(0, Engine.FIXED)
+    sound = Sound(daisy.usb)
+    link.set(Parameter.REAMP, 1)
+    daisy.usb.run_frames(50)
+    link.reset()
+    take = fixed_point.to_q31(guitar[:6000]) >> 8
+    take[:8] = 0  # so that only the marker says where it begins
+    sound.captured.clear()
+    sound.queue = np.stack([take, np.arange(len(take)) == 0], axis=1).astype(np.int32)
+    daisy.usb.run_frames(len(take) // FRAMES + 50)
+    captured = np.concatenate(sound.captured)
+    begin = np.flatnonzero(captured[:, 0])[0] - np.flatnonzero(take)[0]
+    dry, wet = captured[begin : begin + len(take)].T
+    assert np.array_equal(dry, take)
+    expected = fixed_point.play(quantized, take << 8).astype(np.int64)
+    assert np.array_equal(wet, np.minimum((expected + 128) >> 8, 2**23 - 1))
+
+
+def test_what_is_played_live_reaches_the_host_whole(daisy):
+    ramp = count()
+    before, daisy.source = daisy.source, lambda: (value := next(ramp) & 0x3FFFFF, value)
+    sound = Sound(daisy.usb)
+    daisy.usb.run_frames(100)
+    daisy.source = before
+    dry = np.concatenate(sound.captured)[-3000:, 0]
+    assert np.array_equal(np.diff(dry), np.ones(len(dry) - 1))
+
+
+def test_a_host_that_does_not_obey_makes_gaps_that_are_counted(daisy):
+    link = open_port(daisy)
+    sound = Sound(daisy.usb)
+    daisy.usb.stop(PLAYBACK)
+    daisy.usb.stream_out(PLAYBACK, lambda _: bytes(6 * LARGEST_FRAMES))
+    daisy.usb.run_frames(1500)
+    assert link.usb_stats().overruns > 0
+    daisy.usb.stop(PLAYBACK)
+    daisy.usb.run_frames(100)
+    assert link.usb_stats().underruns > 0
+    daisy.usb.stream_out(PLAYBACK, sound._source)
+    assert_streams_hold(daisy, link)
+
+
+def test_alternate_settings_in_any_order(daisy):
+    link = open_port(daisy)
+    Sound(daisy.usb)
+    chance = random.Random(2)
+    for _ in range(60):
+        interface, alternate = chance.randint(1, 2), chance.randint(0, 1)
+        daisy.usb.set_interface(interface, alternate)
+        assert daisy.usb.control(0x81, 10, 0, interface, 1) == bytes([alternate])
+        daisy.run(chance.uniform(0, 3e-3))
+    with pytest.raises(Stalled):
+        daisy.usb.set_interface(PLAYBACK_INTERFACE, 2)
+    for interface in (PLAYBACK_INTERFACE, CAPTURE_INTERFACE):
+        daisy.usb.set_interface(interface, 1)
+    assert_streams_hold(daisy, link)
 
 
 def test_the_host_sees_it_go_to_the_bootloader(daisy):
