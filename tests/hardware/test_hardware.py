@@ -55,6 +55,7 @@ def a_report():
         firmware_version="0",
         frames=4800,
         delay_frames=0,
+        round_trip_frames=960,
         esr_pedal_vs_model=1e-7,
         snr_pedal_vs_model_db=70.0,
         snr_resampling_db=71.5,
