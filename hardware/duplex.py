@@ -121,7 +121,7 @@ def wait(take: Take, frames: int) -> None:
         if take.calls != calls:
             calls, since = take.calls, time.monotonic()
         elif time.monotonic() - since > STALLED_SECONDS:
-            fail(f"the pedal's audio has stopped at {take.frames / RATE_HZ:.3f} s")
+            fail(f"the pedal's audio has stopped at {take.frames / RATE_HZ:.3f} s: is it unplugged?")
         say(recorded=take.frames)
 
 
