@@ -18,7 +18,6 @@ from typing import Any, Self
 
 import numpy as np
 import serial
-from scipy import signal
 from serial.tools import list_ports
 
 from hardware import duplex
@@ -159,6 +158,8 @@ def align(sent: np.ndarray, back: np.ndarray) -> int | Dropout:
 
 
 def _refuse_another_level(sent: np.ndarray, back: np.ndarray) -> None:
+    from scipy import signal  # slow to import, and every command would
+
     loudest = int(np.argmax(np.abs(sent)))
     if abs(int(sent[loudest])) < FULL_SCALE // 2**12:
         return

@@ -196,3 +196,9 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workplace, run_pedal,
     assert_one_line_error(result, "cannot write", "out.wav")
     assert (workplace / "out.wav").read_bytes() == b"precious"
     assert sorted(path.name for path in workplace.iterdir()) == ["amp.pt", "di.wav", "out.wav"]
+
+
+def test_reamp_is_switched_by_a_command(run_pedal):
+    assert "channel 1" in run_pedal("reamp", "on", "--on", "native").output
+    assert run_pedal("reamp", "off", "--on", "native").exit_code == 0
+    assert run_pedal("reamp", "loud", "--on", "native").exit_code == 2
