@@ -199,6 +199,6 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workplace, run_pedal,
 
 
 def test_reamp_is_switched_by_a_command(run_pedal):
-    assert "channel 1" in run_pedal("reamp", "on", "--on", "native").output
-    assert run_pedal("reamp", "off", "--on", "native").exit_code == 0
-    assert run_pedal("reamp", "loud", "--on", "native").exit_code == 2
+    assert "channel 1" in run_pedal("reamp", "on", "--on", "native").stdout
+    assert "guitar" in run_pedal("reamp", "off", "--on", "native").stdout
+    assert run_pedal("reamp", "loud", "--on", "native").returncode == 2

@@ -6,12 +6,13 @@ import pickle
 import re
 import shlex
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
 import pytest
-from linux_guest import need_guest, run_in_guest
+from linux_guest import kernel, need_guest, run_in_guest
 
 from export import daisy
 from export.fixed_point import to_q31
@@ -24,6 +25,7 @@ RATE_HZ = 48_000
 TAKE_S, VERIFIED_S, SOAK_S, SETTLING_S = 3.0, 1.0, 60.0, 1.0
 LATENCIES_S = (0.1, 0.05, 0.03, 0.01)
 REPLUGS = 10
+FORGETTING_FRAMES = 1000
 TIMEOUT_S = 900
 
 
@@ -53,72 +55,77 @@ def native(exported):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """Of the guests' results, and what they begin with."""
     return tmp_path_factory.mktemp("guest")
 
 
 @pytest.fixture(scope="module")
 def results(folder, di, exported):
-    """What came of each scenario, by its name: one guest for all."""
+    """What came of each scenario, by its name. Two guests share them, as what the commands load takes one a minute."""
     need_guest("lsusb", "amixer")
     if not find_library("portaudio"):
         pytest.skip("libportaudio2 is missing")
-    (folder / "amp.pedal").write_bytes(exported.blob())
-    (folder / "exported").write_bytes(pickle.dumps(exported))
-    model_file.save(folder / "amp.pt", exported.model)
-    audio.write(folder / "di.wav", di[: round(VERIFIED_S * RATE_HZ)] / 2.0**23, RATE_HZ)
-    np.save(folder / "di.npy", di)
-    np.save(folder / "soak.npy", np.tile(di, round(SOAK_S / TAKE_S)))
-    np.pad(di, (round(SETTLING_S * RATE_HZ), 0)).astype("<i4").tofile(folder / "guitar.raw")
-
     plain = str(build("native"))
-    verify = ["verify", "/run/out/amp.pt", "--input", "/run/out/di.wav", "--on", "usb", "--out"]
+    sanitized = str(build("native_sanitized"))
+    verify = ["verify", "/run/out/amp.pt", "--input", "/run/out/di.wav", "--on", "usb", "--out", "/run/out/verify"]
     run = ["run", "/run/out/take.wav", "/run/out/none.wav", "--model", "/run/out/amp.pedal", "--on", "usb"]
-    audio.write(folder / "take.wav", di / 2.0**23, RATE_HZ)
 
-    def take(name, *pedals, latencies_s=(0.1,), di="di", **more):
+    def scenario(name, do, *pedals, **more):
+        return {"name": name, "do": do, "pedals": pedals, **more}
+
+    def take(name, *pedals, do="takes", di="di", **more):
         files = {"di": f"/run/out/{di}.npy", "blob": "/run/out/amp.pedal", "into": name}
-        return {"name": name, "do": "takes", "pedals": pedals, "latencies_s": latencies_s, **files, **more}
+        return scenario(name, do, *pedals, **files, **more)
 
-    again = take("replugged", [plain], do="replug", times=REPLUGS)
-    del again["latencies_s"]
-    scenarios = [
-        {"name": "look", "do": "look", "pedals": [[plain]]},
-        {"name": "verify", "do": "command", "pedals": [[plain]], "arguments": [*verify, "/run/out/verify"]},
+    frozen = [plain, "--freeze-feedback", "--ppm", "1000"]
+    commands = [
+        scenario("verify", "command", [plain], arguments=verify),
+        scenario("frozen", "command", frozen, arguments=run),
+        scenario("unplugged", "unplugged", [plain], arguments=run, after_s=1.0),
+    ]
+    links = [
+        scenario("look", "look", [plain]),
         take("latencies", [plain], latencies_s=LATENCIES_S),
         take("slow", [plain, "--ppm", "-200"]),
         take("soak", [plain, "--ppm", "200"], di="soak"),
-        {
-            "name": "frozen",
-            "do": "command",
-            "pedals": [[plain, "--freeze-feedback", "--ppm", "1000"]],
-            "arguments": run,
-        },
-        {"name": "unplugged", "do": "unplugged", "pedals": [[plain]], "arguments": run, "after_s": 1.0},
-        again,
-        take("sanitized", [str(build("native_sanitized"))]),
-        {"name": "two", "do": "command", "pedals": [[plain], [plain]], "arguments": ["slots", "--on", "usb"]},
+        take("replugged", [plain], do="replug", times=REPLUGS),
+        take("sanitized", [sanitized]),
+        scenario("two", "command", [plain], [plain], arguments=["slots", "--on", "usb"]),
         take("second", [plain], [plain], of="native-3241"),
-        {
-            "name": "live",
-            "do": "live",
-            "pedals": [[plain, "--guitar", "/run/out/guitar.raw"]],
-            "blob": "/run/out/amp.pedal",
-            "into": "live",
-            "seconds": SETTLING_S + TAKE_S + 1.0,
-        },
+        scenario(
+            "live",
+            "live",
+            [plain, "--guitar", "/run/out/guitar.raw"],
+            blob="/run/out/amp.pedal",
+            into="live",
+            seconds=duration_s,
+        ),
     ]
-    (folder / "scenarios").write_text(json.dumps(scenarios))
-    script = Path(__file__).with_name("usb_in_guest.py")
-    guest = shlex.join([sys.executable, str(script), "/run/out/scenarios"])
+    kernel()
+    for name, content in {"commands": commands, "links": links}.items():
+        shared = folder / name
+        shared.mkdir()
+        (shared / "scenarios").write_text(json.dumps(content))
+        (shared / "amp.pedal").write_bytes(exported.blob())
+        (shared / "exported").write_bytes(pickle.dumps(exported))
+        model_file.save(shared / "amp.pt", exported.model)
+        audio.write(shared / "di.wav", di[: round(VERIFIED_S * RATE_HZ)] / 2.0**23, RATE_HZ)
+        audio.write(shared / "take.wav", di / 2.0**23, RATE_HZ)
+        np.save(shared / "di.npy", di)
+        np.save(shared / "soak.npy", np.tile(di, round(SOAK_S / TAKE_S)))
+        np.pad(di, (round(SETTLING_S * RATE_HZ), 0)).astype("<i4").tofile(shared / "guitar.raw")
+    script = shlex.quote(str(Path(__file__).with_name("usb_in_guest.py")))
+    command = f"cd {shlex.quote(str(REPOSITORY))} && PYTHONPATH=$PWD {shlex.quote(sys.executable)} {script}"
     # time there is what the processor has done, so a busy host makes no difference
     clock = ("-icount", "shift=1,sleep=off")
-    run_in_guest(f"cd {shlex.quote(str(REPOSITORY))} && PYTHONPATH=$PWD {guest}", folder, TIMEOUT_S, *clock)
-    done = map(json.loads, (folder / "results").read_text().splitlines())
-    return {result["name"]: result for result in done}
+    with ThreadPoolExecutor() as guests:
+        list(guests.map(lambda name: run_in_guest(command, folder / name, TIMEOUT_S, *clock), ("commands", "links")))
+    lines = [line for name in ("commands", "links") for line in (folder / name / "results").read_text().splitlines()]
+    return {result["name"]: result for result in map(json.loads, lines)}
 
 
 def output(folder, name, index=0):
-    return np.load(folder / f"{name}-{index}.npy")
+    return np.load(folder / "links" / f"{name}-{index}.npy")
 
 
 def numbers(result):
@@ -136,12 +143,12 @@ def error(result):
 def test_verify_passes_and_the_pedal_played_what_the_native_engine_plays(results, folder, di, native):
     result = results["verify"]
     assert result["code"] == 0, result["out"] + result["err"]
-    report = json.loads((folder / "verify" / "report.json").read_text())
+    report = json.loads((folder / "commands" / "verify" / "report.json").read_text())
     assert report["passed"] and report["delay_frames"] == 0
     assert 0 < report["round_trip_frames"] < RATE_HZ // 2
-    assert f"{report['round_trip_frames']:,} frames" in (folder / "verify" / "report.html").read_text()
+    assert f"{report['round_trip_frames']:,} frames" in (folder / "commands" / "verify" / "report.html").read_text()
     verified = di[: round(VERIFIED_S * RATE_HZ)]
-    played = np.rint(audio.read(folder / "verify" / "pedal.wav").samples * 2.0**23).astype(np.int32)
+    played = np.rint(audio.read(folder / "commands" / "verify" / "pedal.wav").samples * 2.0**23).astype(np.int32)
     np.testing.assert_array_equal(played, native(verified))
 
 
@@ -166,7 +173,7 @@ def test_the_audio_is_what_the_native_engine_plays(results, folder, di, native, 
 def test_a_minute_with_the_fastest_clock(results, folder, native):
     """The buffer in the pedal neither fills nor empties."""
     (counted,) = numbers(results["soak"])
-    played = np.load(folder / "soak.npy")
+    played = np.load(folder / "links" / "soak.npy")
     np.testing.assert_array_equal(output(folder, "soak"), native(played))
     assert counted["frames_from_host"] > len(played)
     assert counted["feedback"] / 2**16 == pytest.approx(48 * (1 + 200e-6), abs=0.02)
@@ -201,12 +208,13 @@ def test_live_both_channels_come_to_the_host(results, folder, di, native):
     np.testing.assert_array_equal(guitar[start : start + len(di)], di)
     silence = round(SETTLING_S * RATE_HZ)
     expected = native(np.pad(di, (silence, 0)))[silence:]
-    np.testing.assert_array_equal(processed[start : start + len(di)], expected)
+    begun = slice(FORGETTING_FRAMES, None)  # in silence the last bits go their way, from whenever it was that it began
+    np.testing.assert_array_equal(processed[start : start + len(di)][begun], expected[begun])
 
 
 def test_the_descriptors_and_the_controls(results):
     look = results["look"]
-    assert look["lsusb"].count("Interface Descriptor") == 7  # with the alternate settings
+    assert len(re.findall(r"^    Interface Descriptor:", look["lsusb"], re.M)) == 7  # with the alternate settings
     for sign in ("Oddity Pedal", "bcdADC              2.00", "Clock Source", "Feedback", "CDC ACM"):
         assert sign in look["lsusb"], look["lsusb"]
     for complaint in ("Warning", "junk", "unknown", "INVALID", "BAD"):
@@ -217,7 +225,7 @@ def test_the_descriptors_and_the_controls(results):
 
 def test_nobody_complains(results, folder):
     """Neither the kernel, while the pedal is plugged in, nor the sanitizers."""
-    said = "".join(log.read_text() for log in folder.glob("*.log"))
+    said = "".join(log.read_text() for log in folder.glob("*/*.log"))
     assert said == ""
     complaints = r"error|fail|invalid|cannot|not supported|BUG|WARN|Oops"
     for name, result in results.items():

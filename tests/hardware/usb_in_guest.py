@@ -1,7 +1,7 @@
 """What the guest runs: for each scenario, start pedals and plug them in, do what it says, and write in one line what
 came of it.
 
-usage: usb_in_guest.py SCENARIOS.json      a list of {"name", "pedals", "do", ...}; the rest is for the function `do`
+/run/out/scenarios is a list of {"name", "pedals", "do", ...}, of which the rest is for the function `do`.
 """
 
 import contextlib
@@ -13,23 +13,20 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from usbip_in_guest import attach, detach
 
 import pedal
-from export import daisy
-from hardware import report, usb_audio, verify  # noqa: F401 - loaded once, for all that is forked
+from hardware import usb_audio
 from hardware.duplex import RATE_HZ
 from hardware.link import PedalLink
 from hardware.usb_audio import UsbAudioLink, find_pedal
 from training.errors import InputError
 
-torch.set_num_threads(1)
 OUT = Path("/run/out")
 FIRST_PORT = 3240
 
@@ -144,7 +141,9 @@ def load(link: PedalLink, blob: str) -> None:
     link.reset()
 
 
-def takes(pedals: Pedals, di: str, blob: str, into: str, latencies_s: list[float], of: str = "") -> dict:
+def takes(
+    pedals: Pedals, di: str, blob: str, into: str, latencies_s: Sequence[float] = (usb_audio.LATENCY_S,), of: str = ""
+) -> dict:
     """One take of a DI (an .npy of int32) at each of the latencies, of the pedal with the serial number `of`."""
 
     def run() -> None:
@@ -177,7 +176,7 @@ def replug(pedals: Pedals, di: str, blob: str, into: str, times: int) -> dict:
         results.append(child.result())
         wait_for(0)
         pedals.plug_in()
-    return {**takes(pedals, di, blob, into, [usb_audio.LATENCY_S]), "interrupted": results}
+    return {**takes(pedals, di, blob, into), "interrupted": results}
 
 
 def live(pedals: Pedals, blob: str, into: str, seconds: float) -> dict:
@@ -223,12 +222,25 @@ def kernel_log() -> list[str]:
 ACTIONS = {action.__name__: action for action in (command, unplugged, takes, replug, live, look)}
 
 
-def main() -> None:
-    results = (OUT / "results").open("w")
+def load_for_commands() -> None:
+    """What `pedal verify` and `run` load, once for all that is forked."""
+    import torch
+
+    from export import daisy
+    from hardware import report, verify  # noqa: F401
+
+    torch.set_num_threads(1)
     # its measurements take the emulated processor minutes, so the host has done them
     exported = pickle.loads((OUT / "exported").read_bytes())
     daisy.prepare = lambda *_, **__: exported
-    for scenario in json.loads(Path(sys.argv[1]).read_text()):
+
+
+def main() -> None:
+    results = (OUT / "results").open("w")
+    scenarios = json.loads((OUT / "scenarios").read_text())
+    if any("verify" in scenario.get("arguments", ()) for scenario in scenarios):
+        load_for_commands()
+    for scenario in scenarios:
         name, action, commands = scenario.pop("name"), ACTIONS[scenario.pop("do")], scenario.pop("pedals")
         start = time.monotonic()
         pedals = None
