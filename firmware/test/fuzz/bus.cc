@@ -76,15 +76,11 @@ void Bus::Do(int operation, Input& input) {
       Transfer(KnownSetup(input), input);
       break;
     case 3:
-      Read(kReadable[input.Byte() % sizeof kReadable]);
+      ReadSome(input);
       break;
-    case 4: {
-      const uint8_t endpoint = kWritable[input.Byte() % sizeof kWritable];
-      const size_t most = controller.endpoints[endpoint].max_packet_bytes;
-      input.Fill(&packet_, most > 255 ? input.Word() % (most + 1) : input.Byte() % (most + 1));
-      Write(endpoint);
+    case 4:
+      WriteSome(input);
       break;
-    }
     case 5:
       if (suspended_) break;
       for (int frames = input.Byte() % 16; frames >= 0; --frames) controller.StartOfFrame();
@@ -168,6 +164,27 @@ void Bus::Transfer(const UsbSetup& setup, Input& input) {
   const Packet data = packet_;
   const bool done = controller.ControlWrite(setup, data);
   REQUIRE(!done || data.size() == setup.length, "a write without all its data was taken");
+  const bool line_coding = setup.request_type == 0x21 && setup.request == 0x20;
+  REQUIRE(!done || !line_coding || data.size() == 7, "a line coding of another length was taken");
+}
+
+// Up to so many packets that whatever lies between the host and the main loop is empty or full.
+constexpr int kMostPackets = 64;
+
+void Bus::ReadSome(Input& input) {
+  const uint8_t kind = input.Byte();
+  const uint8_t endpoint = kReadable[kind % sizeof kReadable];
+  for (int packets = kind < 192 ? 1 : kMostPackets; packets > 0 && Read(endpoint); --packets) {
+  }
+}
+
+void Bus::WriteSome(Input& input) {
+  const uint8_t kind = input.Byte();
+  const uint8_t endpoint = kWritable[kind % sizeof kWritable];
+  const size_t most = controller.endpoints[endpoint].max_packet_bytes;
+  input.Fill(&packet_, most > 255 ? input.Word() % (most + 1) : input.Byte() % (most + 1));
+  for (int packets = kind < 192 ? 1 : kMostPackets; packets > 0 && Write(endpoint); --packets) {
+  }
 }
 
 // A packet, and whether there was one.
@@ -249,8 +266,8 @@ void Bus::Enumerate() {
   REQUIRE(controller.ControlRead({0xA1, 0x21, 0, kSerialControlInterface, 7}, &packet_), "line coding");
   REQUIRE(packet_.size() == 7, "line coding");
   REQUIRE(!device.serial.open() && !device.audio.host_plays(), "the host that went holds something open");
-  RunMainLoop();
   controller.StartOfFrame();
+  RunMainLoop();  // to which nobody listens: what the host that went has sent is over
   Open(1 | 1 << kPlaybackInterface | 1 << kCaptureInterface);
   REQUIRE(device.serial.open() && device.audio.host_plays(), "not all is open");
   REQUIRE(Read(kFeedbackEndpoint) && Read(kCaptureEndpoint), "the streams do not run");

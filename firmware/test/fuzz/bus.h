@@ -41,6 +41,8 @@ class Bus {
   UsbSetup AnySetup(Input& input);
   UsbSetup KnownSetup(Input& input);
   void Transfer(const UsbSetup& setup, Input& input);
+  void ReadSome(Input& input);
+  void WriteSome(Input& input);
   bool Read(uint8_t endpoint);
   bool Write(uint8_t endpoint);
   void PlayBlock(size_t frames, uint8_t between);

@@ -47,7 +47,7 @@ class PedalOnBus final : public Bus {
   void Restart() {
     flash.Clear();
     counter = counter_step = 0;
-    guitar_ = 0;
+    guitar_ = loaded_ = 0;
     PowerUp();
   }
 
@@ -97,9 +97,12 @@ class PedalOnBus final : public Bus {
     REQUIRE(controller.faults == 0, controller.fault);
   }
 
-  // After a bus reset the pedal says who it is.
+  // After a bus reset the pedal says who it is, and it has every model that it took.
   void Check() {
     flash.works = UINT32_MAX;
+    for (int slot = 0; slot < ModelSlots::kCount; ++slot) {
+      REQUIRE(!pedal.slots.Filled(slot) || pedal.slots.Look(slot) != nullptr, "a model was lost");
+    }
     RunMainLoop();
     pedal.host.Quiet();
     Enumerate();
@@ -153,12 +156,40 @@ class PedalOnBus final : public Bus {
     SendSerial(frame_, CloseFrame(static_cast<uint8_t>(message), frame_, size));
   }
 
+  // Its fields are those of the message; then it may be longer or shorter.
   void SendFrame(Input& input) {
-    const uint8_t type = input.Byte();
-    const uint8_t size = input.Byte();
+    const uint8_t type = input.Byte(), kind = input.Byte();
     Packet payload;
-    input.Fill(&payload, size < 224 ? size % 32 : std::min<size_t>(input.Word(), kMaxPayload));
-    Request(static_cast<Message>(type), payload.data(), payload.size());
+    const auto put = [&payload](uint32_t value, size_t bytes) {
+      for (size_t i = 0; i < bytes; ++i) payload.push_back(static_cast<uint8_t>(value >> (8 * i)));
+    };
+    const auto message = static_cast<Message>(type < 240 ? type % 16 : type);
+    switch (message) {
+      case Message::kSlot:
+        put(kind, 1);
+        break;
+      case Message::kLoadBegin:
+        put(kind % 32, 1);
+        put(kind < 224 ? input.Word() : input.Long(), 4);
+        break;
+      case Message::kLoadData:
+        input.Fill(&payload, input.Word() % (kMaxPayload - 4));
+        for (const int bytes : {0, 8, 16, 24}) payload.insert(payload.begin() + bytes / 8, loaded_ >> bytes & 0xFF);
+        loaded_ += static_cast<uint32_t>(payload.size() - 4);
+        break;
+      case Message::kRead:
+        put(kind % 32, 1);
+        put(kind < 224 ? input.Byte() : input.Long(), 4);
+        put(input.Word(), 2);
+        break;
+      default:
+        input.Fill(&payload, kind < 128 ? 0 : kind % 32);
+    }
+    if (message == Message::kLoadBegin) loaded_ = 0;
+    const uint8_t length = input.Byte();
+    if (length > 240) payload.resize(std::min<size_t>(payload.size() + length % 8, kMaxPayload));
+    if (length > 224 && length <= 240) payload.resize(payload.size() / 2);
+    Request(message, payload.data(), payload.size());
   }
 
   void Process(Input& input) {
@@ -192,7 +223,7 @@ class PedalOnBus final : public Bus {
 
   static void Put(uint8_t* at, uint32_t value) { std::memcpy(at, &value, sizeof value); }
 
-  uint32_t guitar_ = 0;
+  uint32_t guitar_ = 0, loaded_ = 0;
   uint8_t frame_[kMaxPayload + kFrameOverheadBytes];
 };
 
@@ -243,6 +274,7 @@ bool BoardFlashProgram(uint32_t address, const void* data, size_t size) {
   if (!fuzz::flash.Use(address, size)) return false;
   const auto* bytes = static_cast<const uint8_t*>(data);
   for (size_t i = 0; i < size; ++i) {
+    REQUIRE((fuzz::flash.bytes[address + i] & bytes[i]) == bytes[i], "flash memory is not erased where it is written");
     fuzz::flash.bytes[address + i] &= bytes[i];
     fuzz::flash.written.set((address + i) / kFlashSectorBytes);
   }
