@@ -1,5 +1,6 @@
 # make demo   from a simulated capture to a verified pedal; build/demo/report.html
 # make test   everything that CI runs
+# make test-usb  of that, the pedal as a USB audio interface of a stock Linux
 # make bench  the speed and accuracy tables, into build/bench
 # make fuzz   fuzzes the USB stack and the host protocol, FUZZ_RUNS=5000000 times each
 # make clean  remove what these made, but for the virtual environment
@@ -12,19 +13,22 @@ bin := .venv/bin
 packages := g++ git gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm
 firmware_sources = $(shell git ls-files -- 'firmware/*.h' 'firmware/*.cc')
 
-.PHONY: demo test bench fuzz clean setup packages
+.PHONY: demo test test-usb bench fuzz clean setup packages
 
 demo: setup
 	$(bin)/pedal demo
 
 # Where these are missing, as elsewhere than on Debian, the tests that need them are skipped.
-test: packages += busybox-static dfu-util qemu-system-x86
+test test-usb: packages += alsa-utils busybox-static dfu-util libportaudio2 qemu-system-x86 usbutils
 test: setup
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/clang-format --dry-run -Werror $(firmware_sources)
 	ODDITY_FUZZ_CASES=100000 $(bin)/pytest
+
+test-usb: setup
+	$(bin)/pytest tests/hardware/test_usb.py
 
 bench: setup
 	$(bin)/python benchmarks/cortex_m7.py

@@ -3,7 +3,7 @@
 import click
 
 from export.cli import export_command, import_command
-from hardware.cli import demo, run, verify
+from hardware.cli import demo, reamp, run, verify
 from hardware.flash import flash_command
 from hardware.slots import backup, select, slots, upload
 from training.capture_simulation import simulate
@@ -26,6 +26,7 @@ for command in (
     export_command,
     run,
     verify,
+    reamp,
     simulate,
     demo,
     flash_command,

@@ -1,4 +1,4 @@
-"""The commands that speak to a pedal: `pedal run`, `pedal verify`, `pedal demo`."""
+"""The commands that speak to a pedal: `pedal run`, `pedal verify`, `pedal reamp`, `pedal demo`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +155,19 @@ def verify(
     click.echo(f"report: {page}")
     if not report.passed:
         raise SystemExit(1)
+
+
+@click.command()
+@click.argument("state", type=click.Choice(["on", "off"]))
+@place_option("usb")
+def reamp(state: str, place: str) -> None:
+    """Have a pedal play what the host plays on channel 1 of its sound device (on), or its guitar (off).
+
+    It is on while a program plays to the sound device, until it is switched off, unplugged, or the host sleeps.
+    """
+    with open_link(place) as link:
+        link.set(Parameter.REAMP, state == "on")
+    click.echo("the host's channel 1 plays the amp, while it plays" if state == "on" else "the guitar plays the amp")
 
 
 @click.command()

@@ -12,12 +12,15 @@ from hardware.link import PedalLink
 from hardware.program_link import COMMANDS, ProgramLink
 from hardware.protocol import BAUD, Engine
 from hardware.serial_link import SerialLink
+from hardware.usb_audio import UsbAudioLink, find_pedal
 from training.errors import InputError
 
 VIRTUAL = "virtual-daisy"
-MANUFACTURER = "Oddity"
-"""The USB manufacturer string by which a pedal is known."""
-PLACES = f"{', '.join(COMMANDS)}, {VIRTUAL} (or {VIRTUAL}:FILE, which keeps its models), usb, or a serial port"
+USB = "usb"
+PLACES = (
+    f"{', '.join(COMMANDS)}, {VIRTUAL} (or {VIRTUAL}:FILE, which keeps its models), "
+    f"{USB} (or {USB}:SERIAL-NUMBER), or a serial port"
+)
 
 
 def open_link(place: str) -> SerialLink:
@@ -27,27 +30,23 @@ def open_link(place: str) -> SerialLink:
     """
     if place in COMMANDS:
         return ProgramLink(place, build(place))
-    kind, _, memory = place.partition(":")
+    kind, _, which = place.partition(":")
     if kind == VIRTUAL:
         from hardware.virtual_daisy.link import VirtualDaisyLink
 
-        return VirtualDaisyLink(build("daisy"), Path(memory) if memory else None)
+        return VirtualDaisyLink(build("daisy"), Path(which) if which else None)
+    if kind == USB:
+        return UsbAudioLink(find_pedal(which))
     return SerialLink(_open_port(place))
 
 
 def _open_port(place: str) -> serial.Serial:
-    port = place
-    if place == "usb":
-        ports = [port.device for port in list_ports.comports() if port.manufacturer == MANUFACTURER]
-        if not ports:
-            raise InputError("no pedal found on USB: plug it in, or say --on a serial port, emulator or virtual-daisy")
-        port = ports[0]
-    elif place not in {known.device for known in list_ports.comports()} and not Path(place).exists():
+    if place not in {known.device for known in list_ports.comports()} and not Path(place).exists():
         raise InputError(f"--on {place}: no such serial port; a pedal is at: {PLACES}")
     try:
-        return serial.Serial(port, BAUD)
+        return serial.Serial(place, BAUD)
     except (serial.SerialException, ValueError, OSError) as error:
-        raise InputError(f"cannot open the pedal at {port}: {error}") from error
+        raise InputError(f"cannot open the pedal at {place}: {error}") from error
 
 
 def place_option(default: str) -> Callable:

@@ -68,7 +68,11 @@ class UsbStats:
 
 
 class PedalLink(Protocol):
-    """A pedal that is there. Each call raises InputError when the pedal refuses, or is silent for 2 s."""
+    """A pedal that is there. Each call raises InputError when the pedal refuses, or is silent for 2 s.
+
+    `round_trip_frames`: how long the last `process` had each frame on its way, where that is a matter of time."""
+
+    round_trip_frames: int | None
 
     def hello(self) -> PedalInfo: ...
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import signal
 
 from export.daisy import SAMPLE_RATE_HZ
-from hardware.verify import Report, Signals
+from hardware.verify import Report, Signals, round_trip
 from training import audio
 from training.files import written_aside
 
@@ -96,6 +96,8 @@ def _numbers(report: Report) -> list[tuple[str, str]]:
         ("Largest error", f"{report.largest_error_dbfs:.1f} dBFS at {report.largest_error_at_s:.3f} s"),
         ("Delay", f"{report.delay_frames} frames"),
     ]
+    if report.round_trip_frames is not None:
+        rows.append(("Round trip, host to pedal and back", round_trip(report.round_trip_frames)))
     if report.snr_resampling_db is not None:
         rows.append(("Resampling, against the model's own rate", f"SNR {report.snr_resampling_db:.1f} dB"))
     if report.esr_model_vs_target is not None and report.esr_pedal_vs_target is not None:

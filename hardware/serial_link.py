@@ -37,6 +37,8 @@ READ_BYTES = MAX_PAYLOAD - 1
 class SerialLink:
     """`PedalLink` over any port that pyserial opens."""
 
+    round_trip_frames: int | None = None
+
     def __init__(self, port: serial.SerialBase) -> None:
         """`port`: an open pyserial port; its timeout is set here."""
         self._port = port

@@ -45,7 +45,8 @@ class Report:
 
     ESR is the energy of the error over that of the reference. `instructions_per_sample` is None where the board counts
     something else. `snr_resampling_db`: the model with the pedal's resampling against the model at its own rate, None
-    where that is the pedal's. `limits` are the checks by name.
+    where that is the pedal's. `round_trip_frames`: from the host to the pedal and back, where that was measured.
+    `limits` are the checks by name.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Report:
     firmware_version: str
     frames: int
     delay_frames: int
+    round_trip_frames: int | None
     esr_pedal_vs_model: float
     snr_pedal_vs_model_db: float
     snr_resampling_db: float | None
@@ -141,6 +143,7 @@ def verify(
         firmware_version=info.firmware_version,
         frames=len(di),
         delay_frames=delay,
+        round_trip_frames=link.round_trip_frames,
         esr_pedal_vs_model=error_to_signal(reference, aligned),
         snr_pedal_vs_model_db=signal_to_noise_db(reference, aligned),
         snr_resampling_db=resampling_db,
@@ -178,6 +181,11 @@ def delay_frames(reference: np.ndarray, output: np.ndarray) -> int:
     return int(np.argmax(window))
 
 
+def round_trip(frames: int) -> str:
+    """In words."""
+    return f"{frames:,} frames, {frames / SAMPLE_RATE_HZ * 1e3:.1f} ms"
+
+
 def table(report: Report) -> str:
     """The report for a terminal."""
 
@@ -198,8 +206,10 @@ def table(report: Report) -> str:
         (f"worst block, {report.counter_unit}", f"{report.worst_per_sample:,} a sample{of_budget}"),
         ("overruns, faults", f"{report.overruns}, {report.faults}"),
     ]
+    if report.round_trip_frames is not None:
+        rows.insert(3, ("round trip", round_trip(report.round_trip_frames)))
     if report.snr_resampling_db is not None:
-        rows.insert(4, ("resampling", f"SNR {report.snr_resampling_db:.1f} dB against the model at its own rate"))
+        rows.insert(-6, ("resampling", f"SNR {report.snr_resampling_db:.1f} dB against the model at its own rate"))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     for name, check in report.limits.items():

@@ -12,7 +12,7 @@ namespace {
 constexpr uint8_t kCurrent = 1, kRange = 2;
 constexpr uint8_t kClockFrequency = 1, kClockValid = 2;
 constexpr uint8_t kMute = 1, kVolume = 2;
-constexpr uint8_t kMonitorChannel = 2;
+constexpr uint8_t kMaster = 0;
 
 constexpr int kRateFracBits = 16;
 constexpr int32_t kNominalRate = static_cast<int32_t>(kNominalFrames) << kRateFracBits;  // frames a ms
@@ -222,7 +222,7 @@ int UsbAudio::Answer(const UsbSetup& setup, uint8_t* answer) {
     for (const uint32_t hz : {kUsbRateHz, kUsbRateHz, uint32_t{0}}) at = Put(at, hz);
     return size(at);
   }
-  if (entity == kMonitorVolumeEntity && channel == kMonitorChannel) {
+  if (entity == kMonitorVolumeEntity && channel == kMaster) {
     if (control == kMute && setup.request == kCurrent) return size(Put(answer, uint8_t{monitor_muted_}));
     if (control != kVolume) return -1;
     if (setup.request == kCurrent) return size(Put(answer, monitor_volume_));
@@ -242,7 +242,7 @@ bool UsbAudio::Act(const UsbSetup& setup, const uint8_t* data) {
     std::memcpy(&hz, data, sizeof hz);
     return hz == kUsbRateHz;
   }
-  if (entity != kMonitorVolumeEntity || channel != kMonitorChannel) return false;
+  if (entity != kMonitorVolumeEntity || channel != kMaster) return false;
   if (control == kMute && setup.length == sizeof(uint8_t)) {
     monitor_muted_ = data[0] != 0;
   } else if (control == kVolume && setup.length == sizeof(int16_t)) {

@@ -90,8 +90,9 @@ constexpr auto OutputTerminal(AudioEntity id, uint16_t type, AudioEntity source)
 
 constexpr auto kClockSource =  // internal, fixed; frequency and validity can be read
     Descriptor(kClassInterface, U8(0x0A), U8(kClockEntity), U8(1), U8(kReadOnly | kReadOnly << 2), U8(0), U8(0));
+// Of all channels, as Linux looks for no other, though it acts on the monitor alone: it would change the guitar.
 constexpr auto kMonitorVolume = Descriptor(kClassInterface, U8(6), U8(kMonitorVolumeEntity), U8(kPlaybackEntity),
-                                           U32(0), U32(0), U32(kWritable | kWritable << 2), U8(0));
+                                           U32(kWritable | kWritable << 2), U32(0), U32(0), U8(0));
 
 constexpr auto kEntities = Join(kClockSource, InputTerminal(kPlaybackEntity, kStreamTerminal, kReampString),
                                 kMonitorVolume, OutputTerminal(kOutputJackEntity, kLineTerminal, kMonitorVolumeEntity),

@@ -25,6 +25,8 @@ from hardware.virtual_daisy.serial_port import VirtualSerial
 from hardware.virtual_daisy.system_control import SystemReset
 from hardware.virtual_daisy.time_line import TICKS_PER_SECOND
 from hardware.virtual_daisy.usart import Usart
+from hardware.virtual_daisy.usb import OtgFs
+from hardware.virtual_daisy.usb_host import UsbHost
 from hardware.virtual_daisy.watchdog import BackupRegisters, Watchdog
 
 KNOB_CHANNELS = (15, 5, 7, 3, 11, 4)  # D16 to D21
@@ -91,6 +93,8 @@ class VirtualDaisy:
         chip.adc_common = AdcCommon(chip, 0x40022300)
         chip.adc.voltages = self._pot_voltage
         self.usart = Usart(chip, 0x40011000)
+        chip.usb = OtgFs(chip, 0x40080000)
+        self.usb = UsbHost(self)
         self.flash_memory = FlashMemory(chip, contents)
         quadspi = QuadSpi(chip, 0x52005000, self.flash_memory)
         for bit, letter in enumerate(PORTS):
@@ -98,9 +102,11 @@ class VirtualDaisy:
         rcc.gate("AHB1ENR", 0, chip.dma, chip.dma_mux)
         rcc.gate("AHB1ENR", 1, chip.dma_mux)
         rcc.gate("AHB1ENR", 5, chip.adc, chip.adc_common)
+        rcc.gate("AHB1ENR", 27, chip.usb)
         rcc.gate("AHB3ENR", 14, quadspi)
         rcc.gate("APB1LENR", 22, I2c(chip, 0x40005800))
-        rcc.gate("APB1HENR", 1, Crs(chip, 0x40008400))
+        chip.crs = Crs(chip, 0x40008400)
+        rcc.gate("APB1HENR", 1, chip.crs)
         rcc.gate("APB2ENR", 4, self.usart)
         rcc.gate("APB2ENR", 22, chip.sai)
         rcc.gate("APB4ENR", 1, Syscfg(chip, 0x58000400))
@@ -351,13 +357,14 @@ class VirtualDaisy:
         """The whole machine, to be given back to `restore`."""
         lists = (list(self.pots), len(self.led_history), dict(self._lit), list(self.resets), len(self.recording))
         bounces = {name: list(steps) for name, steps in self._bounces.items()}
-        return self.chip.save(), self.codec.save(), self.flash_memory.save(), lists, bounces
+        return self.chip.save(), self.codec.save(), self.flash_memory.save(), self.usb.save(), lists, bounces
 
     def restore(self, saved: tuple[Any, ...]) -> None:
-        chip, codec, flash, lists, bounces = saved
+        chip, codec, flash, usb, lists, bounces = saved
         self.chip.restore(chip)
         self.codec.restore(codec)
         self.flash_memory.restore(flash)
+        self.usb.restore(usb)
         self.pots[:], history, lit, resets, recorded = lists
         del self.led_history[history:]
         del self.recording[recorded:]

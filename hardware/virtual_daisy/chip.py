@@ -30,11 +30,12 @@ from hardware.virtual_daisy.time_line import TimeLine
 
 if TYPE_CHECKING:
     from hardware.virtual_daisy.adc import Adc, AdcCommon
-    from hardware.virtual_daisy.clocks import Rcc
+    from hardware.virtual_daisy.clocks import Crs, Rcc
     from hardware.virtual_daisy.dma import Dma, DmaMux
     from hardware.virtual_daisy.gpio import Pins
     from hardware.virtual_daisy.power import FlashInterface, Pwr
     from hardware.virtual_daisy.sai import Sai
+    from hardware.virtual_daisy.usb import OtgFs
     from hardware.virtual_daisy.watchdog import Watchdog
 
 # Unicorn does not tell when PRIMASK or BASEPRI let a pending interrupt in, so it is looked for: after each block at
@@ -66,11 +67,13 @@ class Chip(native.Machine):
     pwr: "Pwr"
     flash_interface: "FlashInterface"
     rcc: "Rcc"
+    crs: "Crs"
     dma_mux: "DmaMux"
     dma: "Dma"
     adc_common: "AdcCommon"
     adc: "Adc"
     sai: "Sai"
+    usb: "OtgFs"
     watchdog: "Watchdog"
 
     def __init__(self, image: bytes, elf: Path | None = None) -> None:
@@ -133,11 +136,11 @@ class Chip(native.Machine):
 
     # --- registers on the bus ---
 
-    def window(self, base: int) -> tuple[memoryview, np.ndarray]:
-        """The values and flags of the page of registers in which `base` lies."""
+    def window(self, base: int, pages: int = 1) -> tuple[memoryview, np.ndarray]:
+        """The values and flags of the page of registers in which `base` lies, or of several from there on."""
         page = base - base % PAGE
         if page not in self._windows:
-            self._windows[page] = self.store.add_window(page)
+            self._windows[page] = self.store.add_window(page, pages)
         return self._windows[page]
 
     def attach(self, peripheral: Peripheral, addresses: Iterable[int]) -> None:
@@ -145,6 +148,11 @@ class Chip(native.Machine):
         for address in addresses:
             self._owners[address] = peripheral
         self._owners.setdefault(-(peripheral.base // PAGE), peripheral)
+
+    def attach_area(self, peripheral: Peripheral, area: range) -> None:
+        """Whole pages whose accesses all go to `peripheral`."""
+        for page in range(area.start // PAGE, area.stop // PAGE):
+            self._owners[-page] = peripheral
 
     def bus_read(self, address: int, size: int) -> int:
         try:

@@ -413,6 +413,7 @@ class Rcc(Peripheral):
             "USART1": ("D2CCIP2R", 5, 3, ("pclk2", "pll2_q", "pll3_q", "HSI", "CSI", None)),
             "I2C2": ("D2CCIP2R", 13, 12, ("pclk1", "pll3_r", "HSI", "CSI")),
             "ADC1": ("D3CCIPR", 17, 16, ("pll2_p", "pll3_r", "per")),
+            "OTG_FS": ("D2CCIP2R", 21, 20, (None, "pll1_q", "pll3_q", "HSI48")),
             "QUADSPI": ("D1CCIPR", 5, 4, ("hclk3", "pll1_q", "pll2_r", "per")),
         }[user]
         code = field(self[register], last, first)
@@ -489,3 +490,11 @@ class Crs(Peripheral):
     def write_cfgr(self, value: int, _old: int) -> None:
         self.rule(not self["CR"] & bits(5), "CFGR is protected while CEN is set")
         self["CFGR"] = value
+
+    def write_icr(self, value: int, _old: int) -> None:
+        self["ISR"] &= ~(value & 0b111 | (bits((10, 8)) if value & bits(2) else 0) | value & bits(3))
+
+    def start_of_frame(self) -> None:
+        """A SOF packet of OTG_FS, the source that is chosen; HSI48 is exact here, so there is nothing to trim."""
+        if self.clocked and self["CR"] & bits(5):
+            self["ISR"] |= bits(0)

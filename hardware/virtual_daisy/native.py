@@ -92,14 +92,14 @@ class Store:
         self.memory = {name: self.bytes[at : at + MEMORIES[name][1]] for name, at in _OFFSETS.items()}
         self._windows = 0
 
-    def add_window(self, address: int) -> tuple[memoryview, np.ndarray]:
-        """The values and the access flags of the 256 registers of the page at `address`."""
-        window = self._windows
-        self._windows += 1
-        page = _page_number(address)
-        self._pages[page] = window
-        first = window * PAGE // 4
-        return self.values[first : first + PAGE // 4], self._flags[first : first + PAGE // 4]
+    def add_window(self, address: int, pages: int = 1) -> tuple[memoryview, np.ndarray]:
+        """The values and the access flags of the 256 registers of each page from `address` on."""
+        first = self._windows * PAGE // 4
+        for page in range(_page_number(address), _page_number(address) + pages):
+            self._pages[page] = self._windows
+            self._windows += 1
+        last = self._windows * PAGE // 4
+        return self.values[first:last], self._flags[first:last]
 
 
 def _page_number(address: int) -> int:

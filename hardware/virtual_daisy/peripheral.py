@@ -58,6 +58,7 @@ class Peripheral:
 
     NAME = ""
     SECTION = ""  # of RM0433, unless it says otherwise
+    PAGES = 1  # of registers
     REGISTERS: tuple[Register, ...] = ()
     STATE: tuple[str, ...] = ()
 
@@ -74,7 +75,7 @@ class Peripheral:
             self._writers[register.name] = getattr(self, f"write_{name}", None)
             if register.live:
                 self._readers[register.name] = getattr(self, f"read_{name}", self._write_only)
-        self._values, self._flags = chip.window(base)
+        self._values, self._flags = chip.window(base, self.PAGES)
         self._first = (base % PAGE) >> 2
         chip.attach(self, self._at)
         self._set_flags()

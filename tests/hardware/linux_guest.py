@@ -1,5 +1,5 @@
 """A Linux of its own for a test that needs a kernel's USB: QEMU with Debian's kernel, which sees this machine's files
-read-only and its loopback as 10.0.2.2."""
+read-only, one folder for results as /run/out, and its loopback as 10.0.2.2."""
 
 import lzma
 import os
@@ -16,7 +16,9 @@ import pytest
 from hardware.firmware_build import REPOSITORY
 
 CACHE = REPOSITORY / "build" / "guest"
-MODULES = ("virtio_pci", "virtio_net", "9pnet_virtio", "9p", "vhci_hcd")
+MODULES = ("virtio_pci", "virtio_net", "9pnet_virtio", "9p", "vhci_hcd", "cdc_acm", "snd_usb_audio")
+CPU = "max,avx=off,avx2=off,fma=off,f16c=off"
+"""QEMU 7.2 gets AVX wrong: NumPy's results differ."""
 XZ = b"\xfd7zXZ\0"
 INIT = """#!/bin/busybox sh
 export PATH=/bin
@@ -25,20 +27,21 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do insmod /modules/$module; done
 ifconfig lo 127.0.0.1 up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; route add default gw 10.0.2.2
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose host /host
-mount -t tmpfs run /host/run
+mount -t tmpfs run /host/run; mkdir -p /host/run/tmp /host/run/out
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 out /host/run/out
 for folder in dev proc sys; do mount --bind /$folder /host/$folder; done
-mkdir -p /host/run/tmp; export TMPDIR=/run/tmp HOME=/run/tmp PYTHONDONTWRITEBYTECODE=1
+export TMPDIR=/run/tmp HOME=/run/tmp PYTHONDONTWRITEBYTECODE=1
 chroot /host /bin/sh -c "$(cat /command)"
 echo guest-exit-$?
 poweroff -f
 """
 
 
-def need_guest() -> None:
-    """Skip the test where no guest can run, and say why."""
+def need_guest(*tools: str) -> None:
+    """Skip the test where no guest can run, or one of `tools` is missing, and say why."""
     if platform.machine() != "x86_64":
         pytest.skip("the guest's kernel is for x86-64")
-    for tool in ("qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb", "dfu-util"):
+    for tool in ("qemu-system-x86_64", "busybox", "apt-get", "dpkg-deb", *tools):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is missing")
 
@@ -104,8 +107,9 @@ def _elf(compressed: bytes) -> bytes:
     return compressed
 
 
-def run_in_guest(command: str, folder: Path, timeout_s: float) -> str:
-    """Run a shell command in the guest as root and return what it printed; `folder` is for the guest's first files.
+def run_in_guest(command: str, folder: Path, timeout_s: float, *options: str) -> str:
+    """Run a shell command in the guest as root and return what it printed; `folder` is for the guest's first files and
+    for its results; `options` are more of QEMU's.
 
     Fails the test when the guest does not come to its end in time.
     """
@@ -113,13 +117,14 @@ def run_in_guest(command: str, folder: Path, timeout_s: float) -> str:
     archive = folder / "initramfs.cpio"
     archive.write_bytes(_initramfs(command))
     qemu = [
-        "qemu-system-x86_64", "-M", "q35", "-cpu", "max", "-accel", "tcg", "-m", "512", "-nodefaults",
+        "qemu-system-x86_64", "-M", "q35", "-cpu", CPU, "-accel", "tcg", "-m", "1024", "-nodefaults",
         "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
         "-kernel", CACHE / "vmlinux", "-initrd", archive,
         "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=unstable clocksource=hpet no_timer_check",
         "-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap",
         "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
-        "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
+        "-fsdev", f"local,id=out,path={folder},security_model=none", "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",
+        "-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=", *options,
     ]  # fmt: skip
     try:
         ran = subprocess.run(

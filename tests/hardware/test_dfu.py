@@ -29,7 +29,7 @@ def devices():
 @pytest.fixture(scope="module")
 def results(devices, tmp_path_factory):
     """What `pedal flash` said and returned, by scenario: one guest for all."""
-    need_guest()
+    need_guest("dfu-util")
     image = build("daisy")
     servers = {name: [UsbIpServer(device) for device in boards] for name, boards in devices.items()}
     scenarios = [f"{name}={','.join(str(server.port) for server in boards)}" for name, boards in servers.items()]

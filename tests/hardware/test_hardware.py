@@ -55,6 +55,7 @@ def a_report():
         firmware_version="0",
         frames=4800,
         delay_frames=0,
+        round_trip_frames=960,
         esr_pedal_vs_model=1e-7,
         snr_pedal_vs_model_db=70.0,
         snr_resampling_db=71.5,
@@ -185,12 +186,19 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workplace, run_pedal,
 
     def small_files():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # over what the build writes
 
     (workplace / "out.wav").write_bytes(b"precious")
+    audio.write(workplace / "di.wav", np.tile(guitar, 4), SAMPLE_RATE_HZ)
     command = ("run", "di.wav", "out.wav", "--model", "amp.pt", "--on", "native")
     build("native")
     result = run_pedal(*command, cwd=workplace, preexec_fn=small_files)
     assert_one_line_error(result, "cannot write", "out.wav")
     assert (workplace / "out.wav").read_bytes() == b"precious"
     assert sorted(path.name for path in workplace.iterdir()) == ["amp.pt", "di.wav", "out.wav"]
+
+
+def test_reamp_is_switched_by_a_command(run_pedal):
+    assert "channel 1" in run_pedal("reamp", "on", "--on", "native").output
+    assert run_pedal("reamp", "off", "--on", "native").exit_code == 0
+    assert run_pedal("reamp", "loud", "--on", "native").exit_code == 2

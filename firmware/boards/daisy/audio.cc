@@ -61,7 +61,8 @@ bool Audio::Init(Callback callback, size_t block_frames) {
   callback_ = callback;
   block_frames_ = block_frames;
   counts_ = {};
-  muted_ = false;
+  muted_ = runs_ = false;
+  position_ = place_ = 0;
   revision_ = FindBoardRevision();
   InitPins();
   InitSai(revision_);
@@ -97,6 +98,7 @@ void Audio::Start() {
       receives ? DMAMUX_REQUEST_SAI1_A : DMAMUX_REQUEST_SAI1_B,
       DMA_CR_DIR_FROM_PERIPHERAL | DMA_CR_SIZE_32 | DMA_CR_PL_VERY_HIGH | DMA_CR_HTIE | DMA_CR_TCIE | DMA_CR_TEIE,
       &Receiver(revision_).DR, received, words);
+  runs_ = true;
   SetBits(SAI1->A.CR1, SAI_CR1_DMAEN);
   SetBits(SAI1->B.CR1, SAI_CR1_DMAEN);
   WaitMicroseconds(kStopTimeoutUs, [this] { return Transmitter(revision_).SR >> SAI_SR_FLVL & 7; });
@@ -106,6 +108,9 @@ void Audio::Start() {
 
 // Of two blocks that work in step the master is disabled first (section 51.3.16).
 void Audio::Stop() {
+  Position();
+  runs_ = false;
+  place_ = 0;
   SetBits(Transmitter(revision_).CR2, SAI_CR2_MUTE);
   DelayMicroseconds(kStopTimeoutUs);
   for (SaiBlockRegisters* block : {&SAI1->A, &SAI1->B}) {
@@ -124,6 +129,20 @@ void Audio::Mute(bool mute) {
 }
 
 bool Audio::Late() const { return kAudioReceiveDma.Flags() & kHalfOrFull; }
+
+// By where the DMA is and not by the blocks that were played: it holds when those are late.
+uint32_t Audio::Position() {
+  const uint32_t mask = MaskUsbInterrupt();
+  if (runs_) {
+    const uint32_t frames = 2 * block_frames_;
+    const uint32_t place = (frames - kAudioReceiveDma.Remaining() / kChannels) % frames;
+    position_ += (place + frames - place_) % frames;
+    place_ = place;
+  }
+  const uint32_t position = position_;
+  RestoreInterruptMask(mask);
+  return position;
+}
 
 Audio::Counts Audio::counts() const {
   const uint32_t mask = MaskAudioInterrupt();

@@ -40,6 +40,10 @@ class Audio {
   // For the callback: the next block is already waiting, so that what it writes now is too late.
   bool Late() const;
 
+  // Frames that the codec has taken until now; it wraps, and stands still while a stream begins anew. From the callback
+  // and from more urgent interrupts, and at least once in two blocks: it counts from one time to the next.
+  uint32_t Position();
+
   BoardRevision revision() const { return revision_; }
   size_t block_frames() const { return block_frames_; }
   Counts counts() const;
@@ -56,6 +60,8 @@ class Audio {
   BoardRevision revision_;
   Counts counts_;
   bool muted_;
+  volatile bool runs_;
+  uint32_t position_, place_;  // frames, of which those in the DMA's buffer
 };
 
 }  // namespace oddity

@@ -1,5 +1,6 @@
 // For the first time on a board, with a scope: every driver in turn, what it finds told on the serial port (D13, 1
-// Mbaud). Then audio passes through, the LEDs follow the footswitches, and a line a second has knobs, level and load.
+// Mbaud). Then audio passes through, the LEDs follow the footswitches, and a line a second has knobs, level, load, and
+// what a host on USB did.
 //
 // What is done before the first line can be told is seen on the Seed's LED: dark, the image does not run; lit, it hangs
 // in the clocks; blinking fast, the clocks do not come; blinking once a second, all runs.
@@ -16,6 +17,7 @@
 #include "boards/daisy/pins.h"
 #include "boards/daisy/reset.h"
 #include "boards/daisy/serial.h"
+#include "boards/daisy/usb.h"
 #include "boards/daisy/watchdog.h"
 
 namespace oddity {
@@ -28,7 +30,25 @@ Serial serial;
 Audio audio;
 Adc adc;
 Flash flash;
+Usb usb;
 Watchdog watchdog;
+
+// What a host does first: it resets the bus and asks. It is refused, and gives up.
+class UsbProbe final : public UsbEvents {
+ public:
+  volatile uint32_t resets, requests, frames;
+
+  void OnReset() override { resets = resets + 1; }
+  void OnSuspend() override {}
+  void OnResume() override {}
+  void OnStartOfFrame() override { frames = frames + 1; }
+  void OnSetup(const UsbSetup&) override {
+    requests = requests + 1;
+    usb.Stall(0);
+  }
+  void OnSent(uint8_t) override {}
+  void OnReceived(uint8_t, size_t) override {}
+} usb_probe;
 
 volatile int32_t peak;          // of the left input, 24 bits, since the last line
 volatile uint32_t most_cycles;  // of a block
@@ -101,6 +121,9 @@ void SayLine() {
   Say(" | blocks ", counts.blocks);
   Say(" missed ", counts.missed);
   Say(" errors ", counts.errors);
+  Say(" | USB resets ", usb_probe.resets);
+  Say(" requests ", usb_probe.requests);
+  Say(" frames ", usb_probe.frames);
   peak = 0;
   most_cycles = 0;
 }
@@ -138,6 +161,7 @@ int main() {
   const bool answers = audio.Init(PassThrough, kBlockFrames);
   SayRevision();
   Say(answers ? "" : " FAILED: does not answer");
+  usb.Connect(&usb_probe);
   watchdog.Init();
   UnmaskInterrupts();
   Run();

@@ -11,6 +11,7 @@ extern const char __vectors[];  // by the linker script
 void FaultHandler();
 void AudioInterruptHandler();
 void SerialInterruptHandler();
+void UsbInterruptHandler();
 }
 
 namespace {
@@ -22,11 +23,20 @@ constexpr std::array<Handler, oddity::kInterrupts> BoardVectors() {
   for (Handler& vector : vectors) vector = FaultHandler;
   vectors[oddity::kAudioInterrupt] = AudioInterruptHandler;
   vectors[oddity::kSerialInterrupt] = SerialInterruptHandler;
+  vectors[oddity::kUsbInterrupt] = UsbInterruptHandler;
   return vectors;
 }
 
 [[gnu::section(".vectors.board"), gnu::used]] constexpr std::array<Handler, oddity::kInterrupts> kBoardVectors =
     BoardVectors();
+
+// The ROM's bootloader may start the image from within its handler of the USB interrupt, which would then never be
+// over.
+void ResetIfWithinInterrupt() {
+  uint32_t exception;
+  __asm volatile("mrs %0, ipsr" : "=r"(exception));
+  if (exception != 0) oddity::SystemReset();
+}
 
 // As after reset, wherever the chip comes from.
 void QuietInterrupts() {
@@ -46,6 +56,7 @@ void QuietInterrupts() {
 // Startup calls it before all else; main() unmasks the interrupts.
 extern "C" void BoardInitEarly() {
   oddity::EnterBootloaderIfAsked();
+  ResetIfWithinInterrupt();
   oddity::MaskInterrupts();
   QuietInterrupts();
   oddity::InitMemory();

@@ -7,9 +7,9 @@
 
 namespace oddity {
 
-constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8, kSerialPriority = 12;  // of 16; the lowest is the most urgent
-constexpr int kAudioInterrupt = 12, kSerialInterrupt = 37;  // DMA1 stream 1, USART1 (RM0433, table 145)
-constexpr int kInterrupts = 150;
+constexpr uint32_t kUsbPriority = 4, kAudioPriority = 8, kSerialPriority = 12;   // of 16; the lowest is the most urgent
+constexpr int kAudioInterrupt = 12, kSerialInterrupt = 37, kUsbInterrupt = 101;  // DMA1 stream 1, USART1, OTG_FS
+constexpr int kInterrupts = 150;                                                 // RM0433, table 145
 
 inline void MaskInterrupts() { __asm volatile("cpsid i" ::: "memory"); }
 inline void UnmaskInterrupts() { __asm volatile("cpsie i" ::: "memory"); }
@@ -27,13 +27,15 @@ inline void DisableInterrupt(int number) {
   InstructionBarrier();
 }
 
-// From here on neither the audio interrupt nor one less urgent comes; USB does. To be restored with what this gave.
-inline uint32_t MaskAudioInterrupt() {
+// From here on no interrupt of that priority comes, nor one less urgent. To be restored with what this gave.
+inline uint32_t MaskInterruptsFrom(uint32_t priority) {
   uint32_t before;
   __asm volatile("mrs %0, basepri" : "=r"(before));
-  __asm volatile("msr basepri_max, %0\n isb" ::"r"(kAudioPriority << 4) : "memory");
+  __asm volatile("msr basepri_max, %0\n isb" ::"r"(priority << 4) : "memory");
   return before;
 }
+inline uint32_t MaskAudioInterrupt() { return MaskInterruptsFrom(kAudioPriority); }  // USB still comes
+inline uint32_t MaskUsbInterrupt() { return MaskInterruptsFrom(kUsbPriority); }
 inline void RestoreInterruptMask(uint32_t before) { __asm volatile("msr basepri, %0" ::"r"(before) : "memory"); }
 
 // Sleeps until an interrupt is pending.

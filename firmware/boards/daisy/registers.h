@@ -38,6 +38,8 @@ constexpr uint32_t PWR_CSR1_ACTVOSRDY = Bit(13);
 constexpr uint32_t PWR_CR3_BYPASS = Bit(0);
 constexpr uint32_t PWR_CR3_LDOEN = Bit(1);
 constexpr uint32_t PWR_CR3_SCUEN = Bit(2);
+constexpr uint32_t PWR_CR3_USB33DEN = Bit(24);
+constexpr uint32_t PWR_CR3_USB33RDY = Bit(26);
 constexpr uint32_t PWR_D3CR_VOSRDY = Bit(13);
 constexpr uint32_t PWR_D3CR_VOS = 3 << 14;
 constexpr uint32_t PWR_D3CR_VOS_SCALE_1 = 3 << 14;
@@ -60,9 +62,11 @@ struct RccRegisters {
   Register AHB3RSTR, AHB1RSTR, AHB2RSTR, AHB4RSTR, APB3RSTR, APB1LRSTR, APB1HRSTR, APB2RSTR, APB4RSTR;
   uint32_t gap6[12];
   Register RSR, AHB3ENR, AHB1ENR, AHB2ENR, AHB4ENR, APB3ENR, APB1LENR, APB1HENR, APB2ENR, APB4ENR;
+  uint32_t gap7[2];
+  Register AHB1LPENR;
 };
 static_assert(offsetof(RccRegisters, D1CCIPR) == 0x4C && offsetof(RccRegisters, AHB3RSTR) == 0x7C);
-static_assert(offsetof(RccRegisters, RSR) == 0xD0);
+static_assert(offsetof(RccRegisters, RSR) == 0xD0 && offsetof(RccRegisters, AHB1LPENR) == 0x100);
 static RccRegisters* const RCC = reinterpret_cast<RccRegisters*>(0x58024400);
 constexpr uint32_t RCC_CR_HSION = Bit(0);
 constexpr uint32_t RCC_CR_HSIRDY = Bit(2);
@@ -117,6 +121,7 @@ constexpr uint32_t RCC_AHB3ENR_QSPIEN = Bit(14);
 constexpr uint32_t RCC_AHB1ENR_DMA1EN = Bit(0);
 constexpr uint32_t RCC_AHB1ENR_ADC12EN = Bit(5);
 constexpr uint32_t RCC_AHB1ENR_USB2OTGEN = Bit(27);
+constexpr uint32_t RCC_AHB1LPENR_USB2OTGULPILPEN = Bit(28);
 constexpr uint32_t RCC_AHB2ENR_SRAM1EN = Bit(29);
 constexpr uint32_t RCC_AHB2ENR_SRAM2EN = Bit(30);
 constexpr uint32_t RCC_AHB2ENR_SRAM3EN = Bit(31);
@@ -340,6 +345,116 @@ constexpr uint32_t SAI_SR_WCKCFG = Bit(2);
 constexpr int SAI_SR_FLVL = 16;
 constexpr uint32_t SAI_CLRFR_ALL = 0x77;  // bit 3, FREQ, is not one that software clears
 
+// USB on-the-go, of which the full-speed device part is used, chapter 57
+struct OtgInEndpointRegisters {
+  Register DIEPCTL;
+  uint32_t gap0;
+  Register DIEPINT;
+  uint32_t gap1;
+  Register DIEPTSIZ;
+  uint32_t gap2;
+  Register DTXFSTS;
+  uint32_t gap3;
+};
+struct OtgOutEndpointRegisters {
+  Register DOEPCTL;
+  uint32_t gap0;
+  Register DOEPINT;
+  uint32_t gap1;
+  Register DOEPTSIZ;
+  uint32_t gap2[3];
+};
+struct OtgRegisters {
+  Register GOTGCTL, GOTGINT, GAHBCFG, GUSBCFG, GRSTCTL, GINTSTS, GINTMSK, GRXSTSR, GRXSTSP, GRXFSIZ, DIEPTXF0;
+  uint32_t gap0[3];
+  Register GCCFG;
+  uint32_t gap1[50];
+  Register DIEPTXF[8];  // of endpoint 1, 2, ...
+  uint32_t gap2[439];
+  Register DCFG, DCTL, DSTS;
+  uint32_t gap3;
+  Register DIEPMSK, DOEPMSK, DAINT, DAINTMSK;
+  uint32_t gap4[56];
+  OtgInEndpointRegisters in[9];
+  uint32_t gap5[56];
+  OtgOutEndpointRegisters out[9];
+  uint32_t gap6[120];
+  Register PCGCCTL;
+  uint32_t gap7[127];
+  struct {
+    Register word;
+    uint32_t gap[1023];
+  } fifo[9];  // each is written at any of its addresses; all are read from the one receive FIFO
+};
+static_assert(offsetof(OtgRegisters, GCCFG) == 0x38 && offsetof(OtgRegisters, DIEPTXF) == 0x104);
+static_assert(offsetof(OtgRegisters, DCFG) == 0x800 && offsetof(OtgRegisters, in) == 0x900);
+static_assert(offsetof(OtgRegisters, out) == 0xB00 && offsetof(OtgRegisters, PCGCCTL) == 0xE00);
+static_assert(offsetof(OtgRegisters, fifo) == 0x1000 && sizeof(OtgRegisters) == 0xA000);
+static OtgRegisters* const OTG_FS = reinterpret_cast<OtgRegisters*>(0x40080000);  // USB2 OTG, the Seed's socket
+constexpr uint32_t OTG_GOTGCTL_BVALOEN = Bit(6);
+constexpr uint32_t OTG_GOTGCTL_BVALOVAL = Bit(7);
+constexpr uint32_t OTG_GAHBCFG_GINTMSK = Bit(0);
+constexpr uint32_t OTG_GUSBCFG_PHYSEL = Bit(6);
+constexpr uint32_t OTG_GUSBCFG_TRDT = 15 << 10;
+constexpr uint32_t OTG_GUSBCFG_TRDT_ABOVE_32_MHZ = 6 << 10;  // by the AHB's clock
+constexpr uint32_t OTG_GUSBCFG_FDMOD = Bit(30);
+constexpr uint32_t OTG_GRSTCTL_CSRST = Bit(0);
+constexpr uint32_t OTG_GRSTCTL_RXFFLSH = Bit(4);
+constexpr uint32_t OTG_GRSTCTL_TXFFLSH = Bit(5);
+constexpr int OTG_GRSTCTL_TXFNUM = 6;
+constexpr uint32_t OTG_GRSTCTL_AHBIDL = Bit(31);
+constexpr uint32_t OTG_GINTSTS_CMOD = Bit(0);
+constexpr uint32_t OTG_GINTSTS_SOF = Bit(3);
+constexpr uint32_t OTG_GINTSTS_RXFLVL = Bit(4);
+constexpr uint32_t OTG_GINTSTS_GONAKEFF = Bit(7);
+constexpr uint32_t OTG_GINTSTS_USBSUSP = Bit(11);
+constexpr uint32_t OTG_GINTSTS_USBRST = Bit(12);
+constexpr uint32_t OTG_GINTSTS_IEPINT = Bit(18);
+constexpr uint32_t OTG_GINTSTS_OEPINT = Bit(19);
+constexpr uint32_t OTG_GINTSTS_IISOIXFR = Bit(20);
+constexpr uint32_t OTG_GINTSTS_INCOMPISOOUT = Bit(21);
+constexpr uint32_t OTG_GINTSTS_WKUPINT = Bit(31);
+constexpr int OTG_GRXSTSP_BCNT = 4;  // the endpoint is at 0
+constexpr int OTG_GRXSTSP_PKTSTS = 17;
+constexpr uint32_t OTG_PKTSTS_OUT_DATA = 2;
+constexpr uint32_t OTG_PKTSTS_OUT_COMPLETED = 3;
+constexpr uint32_t OTG_PKTSTS_SETUP_COMPLETED = 4;
+constexpr uint32_t OTG_PKTSTS_SETUP_DATA = 6;
+constexpr int OTG_DIEPTXF_INEPTXFD = 16;
+constexpr uint32_t OTG_GCCFG_PWRDWN = Bit(16);  // it is the transceiver that is on
+constexpr uint32_t OTG_DCFG_DSPD_FULL = 3 << 0;
+constexpr uint32_t OTG_DCFG_DAD = 0x7F << 4;
+constexpr int OTG_DCFG_DAD_POSITION = 4;
+constexpr uint32_t OTG_DCTL_SDIS = Bit(1);
+constexpr uint32_t OTG_DCTL_SGONAK = Bit(9);
+constexpr uint32_t OTG_DCTL_CGONAK = Bit(10);
+constexpr int OTG_DSTS_FNSOF = 8;
+constexpr uint32_t OTG_DIEPMSK_XFRCM = Bit(0);
+constexpr uint32_t OTG_DOEPMSK_XFRCM = Bit(0);
+constexpr uint32_t OTG_DOEPMSK_STUPM = Bit(3);
+constexpr int OTG_DAINT_OUT = 16;  // the IN endpoints' bits are at 0
+// What DIEPCTL and DOEPCTL share; those that set and those that are set stay as they are where a 0 is written.
+constexpr uint32_t OTG_EPCTL_MPSIZ = 0x7FF;  // of endpoint 0 a code: 0 is 64 bytes
+constexpr uint32_t OTG_EPCTL_USBAEP = Bit(15);
+constexpr uint32_t OTG_EPCTL_EONUM = Bit(16);
+constexpr uint32_t OTG_EPCTL_EPTYP = 3 << 18;
+constexpr int OTG_EPCTL_EPTYP_POSITION = 18;
+constexpr uint32_t OTG_EPCTL_STALL = Bit(21);
+constexpr int OTG_DIEPCTL_TXFNUM = 22;
+constexpr uint32_t OTG_EPCTL_CNAK = Bit(26);
+constexpr uint32_t OTG_EPCTL_SNAK = Bit(27);
+constexpr uint32_t OTG_EPCTL_SD0PID_SEVNFRM = Bit(28);
+constexpr uint32_t OTG_EPCTL_SODDFRM = Bit(29);
+constexpr uint32_t OTG_EPCTL_EPDIS = Bit(30);
+constexpr uint32_t OTG_EPCTL_EPENA = Bit(31);
+constexpr uint32_t OTG_EPINT_XFRC = Bit(0);
+constexpr uint32_t OTG_EPINT_EPDISD = Bit(1);
+constexpr uint32_t OTG_DOEPINT_STUP = Bit(3);
+constexpr uint32_t OTG_DIEPINT_INEPNE = Bit(6);
+constexpr int OTG_EPTSIZ_PKTCNT = 19;  // XFRSIZ is at 0
+constexpr int OTG_DIEPTSIZ_MCNT = 29;
+constexpr int OTG_DOEPTSIZ_STUPCNT = 29;
+
 // Debug support, chapter 60
 struct DbgmcuRegisters {
   Register IDCODE, CR;
@@ -350,6 +465,9 @@ static_assert(offsetof(DbgmcuRegisters, APB4FZ1) == 0x54);
 static DbgmcuRegisters* const DBGMCU = reinterpret_cast<DbgmcuRegisters*>(0x5C001000);
 constexpr uint32_t DBGMCU_CR_D3DBGCKEN = Bit(22);
 constexpr uint32_t DBGMCU_APB4FZ1_WDGLSD1 = Bit(18);
+
+// Device electronic signature, chapter 61
+static const Register* const UID = reinterpret_cast<const Register*>(0x1FF1E800);  // three words
 
 // The core: Armv7-M Architecture Reference Manual, B3.2 (SCB), B3.4 (NVIC), B3.5 (MPU), C1.6 and C1.8 (debug, DWT), and
 // the Cortex-M7 Technical Reference Manual for the rest.

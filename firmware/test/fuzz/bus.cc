@@ -30,11 +30,11 @@ constexpr UsbSetup kKnownSetups[] = {
     {0xA1, 2, 0x0100, kClockEntity << 8, 255},
     {0xA1, 1, 0x0200, kClockEntity << 8, 1},  // clock valid
     {0x21, 1, 0x0100, kClockEntity << 8, 4},
-    {0xA1, 1, 0x0202, kMonitorVolumeEntity << 8, 2},
-    {0xA1, 2, 0x0202, kMonitorVolumeEntity << 8, 255},
-    {0x21, 1, 0x0202, kMonitorVolumeEntity << 8, 2},
-    {0xA1, 1, 0x0102, kMonitorVolumeEntity << 8, 1},  // mute
-    {0x21, 1, 0x0102, kMonitorVolumeEntity << 8, 1},
+    {0xA1, 1, 0x0200, kMonitorVolumeEntity << 8, 2},
+    {0xA1, 2, 0x0200, kMonitorVolumeEntity << 8, 255},
+    {0x21, 1, 0x0200, kMonitorVolumeEntity << 8, 2},
+    {0xA1, 1, 0x0100, kMonitorVolumeEntity << 8, 1},  // mute
+    {0x21, 1, 0x0100, kMonitorVolumeEntity << 8, 1},
     {0x21, 0x20, 0, kSerialControlInterface, 7},  // line coding
     {0xA1, 0x21, 0, kSerialControlInterface, 7},
     {0x21, 0x22, 1, kSerialControlInterface, 0},  // terminal ready

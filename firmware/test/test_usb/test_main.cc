@@ -182,7 +182,7 @@ void WhatThePedalHasNotStalls() {
   CHECK(!controller.ControlWrite({0x00, 5, 128, 0, 0}));                // no address
   CHECK(!controller.ControlRead({0xC0, 1, 0, 0, 4}, &packet));          // a vendor's
   CHECK(!controller.ControlRead(AudioRead(1, 1, 1, kMonitorVolumeEntity, 1), &packet));  // mute of the guitar
-  CHECK(!controller.ControlWrite(AudioWrite(2, 2, kMonitorVolumeEntity, 1), {0}));       // a volume of one byte
+  CHECK(!controller.ControlWrite(AudioWrite(2, 0, kMonitorVolumeEntity, 1), {0}));       // a volume of one byte
   CHECK(!controller.ControlWrite({0x21, 0x20, 0, kSerialControlInterface, 200}));        // more than a packet
   CHECK(controller.ControlRead(GetDescriptor(1, 0, 18), &packet));
   CHECK(controller.faults == 0);
@@ -339,16 +339,16 @@ void TheMonitorHasAVolumeAndTheGuitarHasNone() {
   Configure();
   controller.ControlWrite(SetInterface(kPlaybackInterface, 1));
   Packet packet;
-  CHECK(controller.ControlRead(AudioRead(2, 2, 2, kMonitorVolumeEntity, 64), &packet));
+  CHECK(controller.ControlRead(AudioRead(2, 2, 0, kMonitorVolumeEntity, 64), &packet));
   CHECK((packet == Packet{1, 0, 0x00, 0xC4, 0, 0, 0, 1}));                                  // -60 to 0 dB by 1
-  CHECK(controller.ControlWrite(AudioWrite(2, 2, kMonitorVolumeEntity, 2), {0x00, 0xFA}));  // -6 dB
-  CHECK(controller.ControlRead(AudioRead(1, 2, 2, kMonitorVolumeEntity, 2), &packet) && packet == (Packet{0x00, 0xFA}));
+  CHECK(controller.ControlWrite(AudioWrite(2, 0, kMonitorVolumeEntity, 2), {0x00, 0xFA}));  // -6 dB
+  CHECK(controller.ControlRead(AudioRead(1, 2, 0, kMonitorVolumeEntity, 2), &packet) && packet == (Packet{0x00, 0xFA}));
   Clocks clocks;
   clocks.sent = 1000000;
   for (int ms = 0; ms < 100; ++ms) clocks.Millisecond(true, false);
   const HostFrame half = clocks.heard.back();
   CHECK(half.first > 1000000 && half.second < -0.5 * half.first && half.second > -0.503 * half.first);
-  CHECK(controller.ControlWrite(AudioWrite(1, 2, kMonitorVolumeEntity, 1), {1}));
+  CHECK(controller.ControlWrite(AudioWrite(1, 0, kMonitorVolumeEntity, 1), {1}));
   for (int ms = 0; ms < 100; ++ms) clocks.Millisecond(true, false);
   CHECK(clocks.heard.back().first > half.first && clocks.heard.back().second == 0);
 }
