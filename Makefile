@@ -43,7 +43,7 @@ fuzz: setup
 	for target in usb protocol; do \
 	  mkdir -p build/fuzz/$$target && \
 	  .pio/build/fuzz/program build/fuzz/$$target firmware/test/fuzz/corpus/$$target -artifact_prefix=build/fuzz/ \
-	    -max_len=256 -runs=$(FUZZ_RUNS) -print_final_stats=1 -ignore_remaining_args=1 $$target || exit 1; \
+	    -max_len=128 -runs=$(FUZZ_RUNS) -print_final_stats=1 -ignore_remaining_args=1 $$target || exit 1; \
 	done
 
 clean:
