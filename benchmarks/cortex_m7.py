@@ -69,8 +69,9 @@ from training.capture import Capture, Pair
 from training.eq_block import EqNetwork
 from training.eq_morph import EqMorph
 from training.errors import InputError
+from training.knob import Knob
 from training.loop import Trainer, TrainingConfig
-from training.model_file import Knob, Model, TrainableNetwork
+from training.model_file import Model, TrainableNetwork
 from training.recurrent import RecurrentNetwork
 
 MODELS = (

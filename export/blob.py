@@ -41,21 +41,19 @@ import numpy as np
 
 from export import fixed_point
 from export.cabinet import QuantizedCabinet
+from export.description import ARCHITECTURE_CODES, FIELDS, KNOB_FIELDS
 from export.eq_quantize import QuantizedEq
 from export.fixed_point import Quantized
 from export.quantize import CELL_FRAC_BITS, QuantizedModel, knob_default_positions
 from training.files import written_aside
-from training.model_file import Knob
+from training.knob import Knob
 
 VERSION = 4
 SELF_TEST_FRAMES = 256
-_ARCHITECTURE_CODES = {"lstm": 1, "gru": 2, "eq": 3}
 _LOW_WEIGHTS, _INT8_WEIGHTS = 2, 4
 _PRECISIONS = {"coarse": 0, "fine": 8, "finest": 8 + 16}
 _MAXIMUM_LAYERS = 4
 _DESCRIPTION_BYTES = 172
-_DESCRIPTION = struct.Struct("<6BHI2i4B32s")
-_KNOB = struct.Struct("<16s3f")
 _MAXIMUM_KNOBS = 4
 
 
@@ -65,15 +63,6 @@ class SelfTest:
 
     input: np.ndarray
     output: np.ndarray
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a blob says of its model before the weights."""
-
-    name: str
-    architecture: str
-    knobs: tuple[Knob, ...]
 
 
 def make_self_test(model: Quantized, audio: np.ndarray) -> SelfTest:
@@ -134,17 +123,6 @@ def text_field(text: str, size: int) -> bytes:
     return text.encode("ascii", "replace")[: size - 1].ljust(size, b"\0")
 
 
-def read_description(payload: bytes) -> Description:
-    """The DESC section of a blob, as a pedal returns it for a slot."""
-    fields = _DESCRIPTION.unpack_from(payload)
-    knobs = [_KNOB.unpack_from(payload, _DESCRIPTION.size + index * _KNOB.size) for index in range(fields[3])]
-    return Description(
-        name=fields[-1].split(b"\0")[0].decode(),
-        architecture=next(name for name, code in _ARCHITECTURE_CODES.items() if code == fields[0]),
-        knobs=tuple(Knob(name.split(b"\0")[0].decode(), *numbers) for name, *numbers in knobs),
-    )
-
-
 def _description(model: Quantized, self_test: SelfTest, arrays: Mapping[str, np.ndarray]) -> bytes:
     flags = ("RECL" in arrays) * _LOW_WEIGHTS | ("RECB" in arrays) * _INT8_WEIGHTS | _PRECISIONS[model.precision]
     size = layers = head_frac_bits = head_bias = dry_gain = 0
@@ -153,8 +131,8 @@ def _description(model: Quantized, self_test: SelfTest, arrays: Mapping[str, np.
         size, layers, head_frac_bits = model.hidden_size, model.layers, model.head_frac_bits
         head_bias, dry_gain = model.head_bias, model.dry_gain
         cell_frac_bits = [*model.cell_frac_bits, *[CELL_FRAC_BITS[-1]] * (_MAXIMUM_LAYERS - layers)]
-    fields = _DESCRIPTION.pack(
-        _ARCHITECTURE_CODES[model.architecture],
+    fields = FIELDS.pack(
+        ARCHITECTURE_CODES[model.architecture],
         size,
         layers,
         len(model.knobs),
@@ -168,8 +146,8 @@ def _description(model: Quantized, self_test: SelfTest, arrays: Mapping[str, np.
         text_field(model.name, 32),
     )
     for knob in model.knobs:
-        fields += _KNOB.pack(text_field(knob.name, 16), knob.minimum, knob.maximum, knob.default)
-    fields = fields.ljust(_DESCRIPTION.size + _MAXIMUM_KNOBS * _KNOB.size, b"\0")
+        fields += KNOB_FIELDS.pack(text_field(knob.name, 16), knob.minimum, knob.maximum, knob.default)
+    fields = fields.ljust(FIELDS.size + _MAXIMUM_KNOBS * KNOB_FIELDS.size, b"\0")
     partitions = len(arrays["CABS"]) if "CABS" in arrays else 0
     return (fields + struct.pack("<H", partitions)).ljust(_DESCRIPTION_BYTES, b"\0")
 

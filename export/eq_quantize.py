@@ -26,7 +26,8 @@ import torch
 from training.eq_block import SAMPLE_RATE_HZ, EqNetwork
 from training.eq_morph import EqMorph
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 
 PRECISIONS = ("coarse", "fine")
 PRE_FRAC_BITS, GATE_FRAC_BITS, LEVEL_FRAC_BITS = 20, 21, 28

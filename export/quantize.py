@@ -31,7 +31,8 @@ import torch
 from export import resampling
 from export.resampling import Resampling
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 
 COLUMNS = 4
 """LSTM i, f, g, o; GRU r, z, n from the state, n from the input (audio and knobs, or the layer below)."""

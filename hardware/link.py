@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from export.blob import Description
+from export.description import Description
 from hardware.protocol import CounterUnit, Engine, Parameter
 
 

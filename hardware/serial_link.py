@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import serial
 
-from export.blob import Description, read_description
+from export.description import Description, read_description
 from hardware.link import PedalInfo, PedalStats, UsbStats
 from hardware.protocol import (
     LEVEL_FRAC_BITS,

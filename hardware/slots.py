@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from export.blob import Description
+from export.description import Description
 from hardware.connect import open_link, place_option
 from hardware.link import PedalLink
 from hardware.protocol import Engine

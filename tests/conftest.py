@@ -14,7 +14,8 @@ from hardware.firmware_build import REPOSITORY, RTNEURAL, build
 from hardware.program_link import ProgramLink
 from hardware.protocol import Engine
 from hardware.serial_link import SerialLink
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
 DATA = REPOSITORY.parent / "shared" / "data"

@@ -10,7 +10,8 @@ import torch
 from training.eq_block import SAMPLE_RATE_HZ, EqNetwork
 from training.eq_morph import EqMorph, blended, even_level, require_alike, with_level
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 
 KNOB = "morph"
 GUITAR_SEED, GUITAR_SECONDS, GUITAR_PEAK = 21, 2.0, 0.5

@@ -13,7 +13,7 @@ from scipy import fft
 
 from training import audio
 from training.errors import InputError
-from training.model_file import Knob
+from training.knob import Knob
 
 SAMPLE_RATE_HZ = 48000
 """What the pedal runs at, and so what every network is trained at."""

@@ -19,8 +19,9 @@ from training import capture, foreign, loop, losses, model_file
 from training.capture import SAMPLE_RATE_HZ, Capture, Pair
 from training.capture_simulation import DI_VOLTS_PER_FULL_SCALE
 from training.errors import InputError
+from training.knob import Knob
 from training.loop import TrainingConfig, decibels
-from training.model_file import Knob, Model, TrainableNetwork
+from training.model_file import Model, TrainableNetwork
 
 LEVELS_DB = (0.0, 6.0, -6.0, -12.0)
 """At which the teacher hears the guitar, the first being as recorded: players have hotter pickups and a volume knob.

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from training.errors import InputError, shown
+from training.knob import Knob
 from training.linear import Linear
-from training.model_file import Knob, Model, Network, load_weights, typed
+from training.model_file import Model, Network, load_weights, typed
 from training.recurrent import RecurrentNetwork, State
 from training.wavenet import WaveNet
 

@@ -17,6 +17,7 @@ from conftest import assert_one_line_error
 from export import activation_tables, blob, header, players, rtneural
 from export.budget import WEIGHT_CAPACITY_BYTES, budget, largest
 from export.cabinet import quantize_cabinet
+from export.description import read_description
 from export.eq_quantize import quantize_eq
 from export.quantize import quantize, requantized
 from hardware.firmware_build import RTNEURAL
@@ -52,7 +53,7 @@ def test_blob_has_the_documented_layout(quantized, self_test):
     assert list(sections) == ["DESC", "BIAS", "SCAL", "INPW", "RECW", "HEAD", "REST", "RECL", "BIAL", "TSTI", "TSTO"]
     assert sections["RECW"] == quantized.recurrent_weights.astype("<i2").tobytes()
     assert np.array_equal(np.frombuffer(sections["TSTO"], "<i4"), self_test.output)
-    described = blob.read_description(sections["DESC"])
+    described = read_description(sections["DESC"])
     assert (described.name, described.architecture) == ("lstm-5", "lstm")
     assert [knob.name for knob in described.knobs] == ["knob 0"]
     assert described.knobs[0].default == 2.5

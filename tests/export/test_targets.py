@@ -14,7 +14,8 @@ from export import aidax
 from export.players import PLAYERS
 from training import foreign, model_file
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 from training.wavenet import WaveNet
 

@@ -10,7 +10,7 @@ from training import capture
 from training.audio import Audio
 from training.capture import Capture, Pair, measure_delay, read_capture, read_pair
 from training.errors import InputError
-from training.model_file import Knob
+from training.knob import Knob
 
 DRY = guitar(6.0)
 WET = amp(DRY)

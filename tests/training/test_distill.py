@@ -15,8 +15,9 @@ from training import capture, distill, loop, losses, model_file
 from training.capture import SAMPLE_RATE_HZ, validation_frames
 from training.cli import distill_command
 from training.errors import InputError
+from training.knob import Knob
 from training.loop import TrainingConfig
-from training.model_file import Knob, Model
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 from training.wavenet import WaveNet
 

@@ -8,8 +8,9 @@ from training import loop, model_file
 from training.capture import Capture, Pair
 from training.eq_block import BANDS, EqNetwork, linear_bank, positive_real_bank
 from training.errors import InputError
+from training.knob import Knob
 from training.loop import TrainingConfig
-from training.model_file import Knob, Model
+from training.model_file import Model
 
 NOISE = (0.3 * np.random.default_rng(0).standard_normal(900)).astype(np.float32)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from export import rtneural
 from training import foreign, model_file
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
 MODELS = Path(__file__).parents[3] / "shared/data/models"

@@ -29,7 +29,8 @@ import torch
 from export import aidax, proteus, rtneural
 from training import foreign
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 from training.wavenet import FILMS, WaveNet
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from training import model_file
 from training.errors import InputError
-from training.model_file import Knob, Model
+from training.knob import Knob
+from training.model_file import Model
 from training.recurrent import RecurrentNetwork
 
 DRIVE, TONE = Knob("drive", 0, 10, 5), Knob("tone", -1, 1, 0.5)

@@ -13,8 +13,8 @@ from synthetic_pair import amp, guitar
 from training import loop, losses, model_file
 from training.capture import Capture, Pair
 from training.errors import InputError
+from training.knob import Knob
 from training.loop import TrainingConfig, TrainingPart, train
-from training.model_file import Knob
 from training.quantization import int8_weights
 from training.recurrent import RecurrentNetwork
 
