@@ -2,6 +2,7 @@
 # make test   everything that CI runs
 # make test-usb  of that, the pedal as a USB audio interface of a stock Linux
 # make bench  the speed and accuracy tables, into build/bench
+# make fuzz   fuzzes the USB stack and the host protocol, FUZZ_RUNS=5000000 times each
 # make clean  remove what these made, but for the virtual environment
 
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ bin := .venv/bin
 packages := g++ git gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib qemu-system-arm
 firmware_sources = $(shell git ls-files -- 'firmware/*.h' 'firmware/*.cc')
 
-.PHONY: demo test test-usb bench clean setup packages
+.PHONY: demo test test-usb bench fuzz clean setup packages
 
 demo: setup
 	$(bin)/pedal demo
@@ -32,6 +33,18 @@ test-usb: setup
 bench: setup
 	$(bin)/python benchmarks/cortex_m7.py
 	$(bin)/python benchmarks/training_recipe.py
+
+# What is new goes to build/fuzz/, and what ends the program; `program -merge=1` takes it into the corpus.
+FUZZ_RUNS ?= 5000000
+fuzz: packages += clang libclang-rt-dev
+fuzz: setup
+	@command -v clang++ >/dev/null || { echo "please install clang"; exit 2; }
+	$(bin)/pio run -s -e fuzz
+	for target in usb protocol; do \
+	  mkdir -p build/fuzz/$$target && \
+	  .pio/build/fuzz/program build/fuzz/$$target firmware/test/fuzz/corpus/$$target -artifact_prefix=build/fuzz/ \
+	    -max_len=128 -runs=$(FUZZ_RUNS) -print_final_stats=1 -ignore_remaining_args=1 $$target || exit 1; \
+	done
 
 clean:
 	rm -rf build .pio .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

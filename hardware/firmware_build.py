@@ -12,6 +12,7 @@ REPOSITORY = Path(__file__).parent.parent
 PROGRAMS = {
     "native": "program",
     "native_sanitized": "program",
+    "fuzz_replay": "program",
     "emulator": "firmware.elf",
     "emulator_eigen": "firmware.elf",
     "emulator_eigen_fast": "firmware.elf",
@@ -29,7 +30,7 @@ def build(environment: str, *model_headers: Path) -> Path:
 
     Raises InputError with the first error line when the build fails, and names a compiler that is missing.
     """
-    on_host = environment.startswith("native")
+    on_host = PROGRAMS[environment] == "program"
     compiler, package = ("g++", "g++") if on_host else ("arm-none-eabi-g++", "gcc-arm-none-eabi")
     if not shutil.which(compiler):
         raise InputError(f"{compiler} is missing: install the package {package}")

@@ -15,12 +15,12 @@ void UnpackWeights(const ModelView& model, int16_t* destination) {
   const ModelDescription& description = *model.description;
   const int hidden_size = description.hidden_size;
   const int8_t* packed = model.int8_weights;
-  const int16_t* steps = model.int8_steps;
   size_t total = 0;
-  for (int layer = 0; layer < description.layer_count; ++layer, steps += hidden_size * kMaxGates) {
+  for (int layer = 0; layer < description.layer_count; ++layer) {
     const int count = WeightCount(description.architecture, hidden_size, layer);
     total += count;
     if (packed == nullptr) continue;
+    const int16_t* steps = model.int8_steps + layer * hidden_size * kMaxGates;
     const int rows = RowCount(description.architecture, layer);
     const int words_of_two_units = count / ((hidden_size + 1) / 2);
     for (int index = 0; index < count; ++index) {

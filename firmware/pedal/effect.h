@@ -333,13 +333,13 @@ class Effect {
       gate_.Process(heard, wet, size);
       for (size_t i = 0; i < size; ++i) {
         clipped_ = clipped_ || IsExtreme(wet[i]);
-        wet[i] = Share(wet[i], unmuted_.Next());
+        wet[i] = Between(0, wet[i], unmuted_.Next());
       }
       last_wet_ = wet[size - 1];
       good_samples_ = std::min(good_samples_ + static_cast<int32_t>(size), kForgivingSamples);
       if (good_samples_ == kForgivingSamples) rest_samples_ = kFirstRestSamples;
     }
-    for (size_t i = 0; i < size; ++i) out[i] = in[i] + Share(int64_t{wet[i]} - in[i], mix_.Next());
+    for (size_t i = 0; i < size; ++i) out[i] = Between(in[i], wet[i], mix_.Next());
     if (phase_ == Phase::kFadingToDry && mix_.value() == 0) phase_ = Phase::kDry;
   }
 
@@ -363,7 +363,7 @@ class Effect {
     const bool next_good = next_->Process(next, next, size);
     for (size_t i = 0; i < size; ++i, ++progress_) {
       const int32_t crossed = std::clamp<int32_t>(progress_ - kRunInSamples, 0, kCrossfadeSamples);
-      wet[i] += Share(int64_t{next[i]} - wet[i], kFull / kCrossfadeSamples * crossed);
+      wet[i] = Between(wet[i], next[i], kFull / kCrossfadeSamples * crossed);
     }
     if (progress_ >= kRunInSamples + kCrossfadeSamples) phase_ = Phase::kMoving;
     return good && next_good;
@@ -399,7 +399,10 @@ class Effect {
   static bool IsExtreme(int32_t sample) { return sample > kLargestClean || sample < -kLargestClean; }
   static constexpr int32_t kLargestClean = INT32_MAX - (1 << 8);
 
-  static int32_t Share(int64_t sample, int32_t share_q30) { return static_cast<int32_t>((sample * share_q30) >> 30); }
+  // From `a` to `b`, which may be as far apart as samples can be.
+  static int32_t Between(int32_t a, int32_t b, int32_t share_q30) {
+    return static_cast<int32_t>(a + (((int64_t{b} - a) * share_q30) >> 30));
+  }
 
   static int32_t Amplify(int32_t sample, int32_t gain_q28) {
     return SaturateToInt32((int64_t{sample} * gain_q28) >> kLevelFracBits);

@@ -27,6 +27,7 @@ size_t CloseFrame(uint8_t type, uint8_t* buffer, size_t payload_size) {
 }
 
 void FrameParser::Drop(size_t count) {
+  if (count == 0) return;  // as behind most bytes
   size_ -= count;
   std::memmove(bytes_, bytes_ + count, size_);
 }

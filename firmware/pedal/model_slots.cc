@@ -87,7 +87,7 @@ void ModelSlots::FindRecord() {
   for (uint32_t address = kRecordsAddress; address < kFlashBytes; address += sizeof records) {
     if (!BoardFlashRead(address, records, sizeof records)) return;
     for (const Record& record : records) {
-      if (record.crc32 != CrcOf(record) || record.slot >= kCount) continue;
+      if (record.slot >= kCount || record.crc32 != CrcOf(record)) continue;
       if (found && !IsLater(record.sequence, record_sequence_)) continue;
       found = true;
       record_sequence_ = record.sequence;

@@ -161,10 +161,12 @@ void UsbAudio::OnStartOfFrame() {
 }
 
 // Frames that have come and that the codec has not played, without steps where a block begins. False: it plays none.
+// Blocks that fail to come would let it fall for ever.
 bool UsbAudio::FindLevel(int32_t* level) const {
   const Mark& mark = marks_[mark_];
   if (!mark.plays || mark.opening != openings_) return false;
-  *level = static_cast<int32_t>(received_ - mark.taken - Elapsed(mark));
+  constexpr auto kBound = static_cast<int32_t>(kRingFrames);
+  *level = std::clamp(static_cast<int32_t>(received_ - mark.taken - Elapsed(mark)), -kBound, kBound);
   return true;
 }
 

@@ -85,6 +85,12 @@ sanitizers = env.GetProjectOption("custom_sanitizers", "")
 if sanitizers:
     flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
     env.Append(CCFLAGS=flags, LINKFLAGS=flags)
+if compiler := env.GetProjectOption("custom_compiler", ""):
+    env.Replace(CC=compiler, CXX=f"{compiler}++", LINK=f"{compiler}++")
+if wrapping := env.GetProjectOption("custom_wrapping", ""):
+    env.AddBuildMiddleware(
+        lambda env, source: env.Object(source, CCFLAGS=[*env["CCFLAGS"], "-fwrapv"]), f"*/{wrapping}/*.cc"
+    )
 
 if board is not None:
     for name in SELDOM_RUN:

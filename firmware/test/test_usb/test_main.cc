@@ -1,7 +1,6 @@
 // The USB stack on a controller that is a list of what was asked of it, and the pedal's way from and to the host.
 #include <cstdint>
 #include <cstring>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "boards/flash_in_ram.h"
 #include "pedal/board.h"
 #include "pedal/input_source.h"
+#include "test/test_usb/list_controller.h"
 #include "usb/device.h"
 
 namespace oddity {
@@ -28,92 +28,6 @@ void BoardEnterBootLoader() {}
 using namespace oddity;
 
 namespace {
-
-using Packet = std::vector<uint8_t>;
-
-// It keeps to the contract, and counts where the stack does not.
-class ListController final : public UsbController {
- public:
-  struct Endpoint {
-    bool open, queued, stalled;
-    const uint8_t* to_host;
-    uint8_t* from_host;
-    size_t size;
-  };
-
-  void Connect(UsbEvents* device) override { events = device; }
-  void SetAddress(uint8_t value) override { address = value; }
-  void Open(uint8_t endpoint, EndpointType, size_t) override { endpoints[endpoint] = {true, false, false, {}, {}, 0}; }
-  void Close(uint8_t endpoint) override { endpoints[endpoint] = {}; }
-  void Send(uint8_t endpoint, const void* data, size_t size) override {
-    Queue(endpoint, {true, true, endpoints[endpoint].stalled, static_cast<const uint8_t*>(data), nullptr, size});
-  }
-  void Receive(uint8_t endpoint, void* data, size_t room) override {
-    Queue(endpoint, {true, true, endpoints[endpoint].stalled, nullptr, static_cast<uint8_t*>(data), room});
-  }
-  void Stall(uint8_t endpoint) override { endpoints[endpoint].stalled = true; }
-  void ClearStall(uint8_t endpoint) override { endpoints[endpoint].stalled = false; }
-
-  // The host's side
-  void Reset() {
-    events->OnReset();
-    endpoints.clear();
-    endpoints[0].open = endpoints[kUsbIn].open = true;
-    address = 0;
-  }
-
-  bool Read(uint8_t endpoint, Packet* packet) {
-    Endpoint& from = endpoints[endpoint];
-    if (!from.queued || from.stalled) return false;
-    *packet = Packet(from.to_host, from.to_host + from.size);
-    from.queued = false;
-    events->OnSent(endpoint);
-    return true;
-  }
-
-  bool Write(uint8_t endpoint, const Packet& packet) {
-    Endpoint& to = endpoints[endpoint];
-    if (!to.queued || to.stalled) return false;
-    const size_t size = std::min(packet.size(), to.size);
-    if (size > 0) std::memcpy(to.from_host, packet.data(), size);
-    to.queued = false;
-    events->OnReceived(endpoint, size);
-    return true;
-  }
-
-  void Setup(const UsbSetup& setup) {
-    for (const uint8_t endpoint : {uint8_t{0}, kUsbIn}) endpoints[endpoint] = {true, false, false, {}, {}, 0};
-    events->OnSetup(setup);
-  }
-
-  // False: it stalls.
-  bool ControlRead(const UsbSetup& setup, Packet* whole) {
-    Setup(setup);
-    whole->clear();
-    for (Packet packet(kControlPacketBytes); packet.size() == kControlPacketBytes && whole->size() < setup.length;) {
-      if (endpoints[0].stalled || !Read(kUsbIn, &packet)) return false;
-      whole->insert(whole->end(), packet.begin(), packet.end());
-    }
-    return !endpoints[0].stalled && Write(0, {});
-  }
-
-  bool ControlWrite(const UsbSetup& setup, const Packet& data = {}) {
-    Setup(setup);
-    if (!data.empty() && (endpoints[0].stalled || !Write(0, data))) return false;
-    Packet status;
-    return !endpoints[0].stalled && Read(kUsbIn, &status) && status.empty();
-  }
-
-  UsbEvents* events = nullptr;
-  std::map<uint8_t, Endpoint> endpoints;
-  int address = 0, faults = 0;
-
- private:
-  void Queue(uint8_t endpoint, const Endpoint& queued) {
-    if (!endpoints[endpoint].open || endpoints[endpoint].queued) ++faults;
-    endpoints[endpoint] = queued;
-  }
-};
 
 uint32_t codec_position;
 uint32_t CodecPosition() { return codec_position; }
@@ -165,7 +79,7 @@ struct Clocks {
   uint32_t first_rate = 0, last_rate = 0;
 
   void Millisecond(bool plays, bool records) {
-    controller.events->OnStartOfFrame();
+    controller.StartOfFrame();
     Packet packet;
     if (plays) {
       host_owes += (frozen ? 48 << 16 : last_rate) / 65536.0;
@@ -342,7 +256,7 @@ void SerialMakesTheHostWaitAndLosesNothing() {
     }
     next = static_cast<uint8_t>(next - 64);
     for (uint8_t byte; usb.serial.Read(&byte); ++taken) CHECK(byte == expected++);
-    controller.events->OnStartOfFrame();
+    controller.StartOfFrame();
   }
   for (uint8_t byte; usb.serial.Read(&byte); ++taken) CHECK(byte == expected++);
   CHECK(taken == 200 * 64);
@@ -350,14 +264,14 @@ void SerialMakesTheHostWaitAndLosesNothing() {
   Packet sent(1280), got, packet;
   for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<uint8_t>(i * 7);
   usb.serial.Write(sent.data(), sent.size());
-  controller.events->OnStartOfFrame();
+  controller.StartOfFrame();
   while (controller.Read(kSerialInEndpoint, &packet)) got.insert(got.end(), packet.begin(), packet.end());
   CHECK(got == sent && packet.empty());  // full packets to the end, and then one that is empty
   CHECK(usb.serial.Flushed());
 
   usb.serial.Write(sent.data(), 100);
   CHECK(controller.ControlWrite({0x21, 0x22, 0, kSerialControlInterface, 0}));  // the program closes the port
-  controller.events->OnStartOfFrame();
+  controller.StartOfFrame();
   CHECK(!controller.Read(kSerialInEndpoint, &packet));
   usb.serial.Write(sent.data(), 100);
   CHECK(usb.serial.room() == 8192);
