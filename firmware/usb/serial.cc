@@ -38,7 +38,10 @@ void UsbSerial::Open() {
   ReceiveNext();
 }
 
-void UsbSerial::Close() { open_ = receives_ = sends_ = false; }
+void UsbSerial::Close() {
+  open_ = receives_ = sends_ = false;
+  sending_.Clear();
+}
 
 int UsbSerial::Answer(const UsbSetup& setup, uint8_t* answer) {
   if (setup.request != kGetLineCoding) return -1;

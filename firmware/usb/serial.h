@@ -45,6 +45,7 @@ class UsbSerial {
   bool open() const { return open_; }
   bool Readable() const { return received_.size() > 0; }
   bool Read(uint8_t* byte);
+  void DropReceived() { received_.Clear(); }
 
   // To be written at most `room` at once; what is more is dropped, and all while the port is not open.
   size_t room() const { return sending_.room(); }

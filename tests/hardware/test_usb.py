@@ -98,7 +98,7 @@ def results(folder, di, exported):
             [plain, "--guitar", "/run/out/guitar.raw"],
             blob="/run/out/amp.pedal",
             into="live",
-            seconds=duration_s,
+            seconds=SETTLING_S + TAKE_S + 1.0,
         ),
     ]
     kernel()

@@ -144,6 +144,11 @@ int main() {
   UnmaskInterrupts();
 
   for (;;) {
+    if (usb.TakeHostLost()) {
+      usb.serial.DropReceived();
+      if (line == Line::kUsb) pedal.host.Quiet();
+      pedal.input.SetReamp(false);
+    }
     for (uint8_t byte; ReadHost(&byte); frames_since_quiet = 0) {
       pedal.host.Receive(byte);
       watchdog.Feed();
@@ -152,7 +157,6 @@ int main() {
       pedal.host.Quiet();
       frames_since_quiet = 0;
     }
-    if (usb.TakeHostLost()) pedal.input.SetReamp(false);
     pedal.Service();
     watchdog.Feed();
     MaskInterrupts();  // so that none comes between the look and the sleep; one that is pending ends it all the same

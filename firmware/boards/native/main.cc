@@ -157,7 +157,11 @@ int PlayOnUsb(const Options& options) {
       codec.Advance();
       usbip.Frame();
     }
-    if (usb.TakeHostLost()) pedal.input.SetReamp(false);
+    if (usb.TakeHostLost()) {
+      usb.serial.DropReceived();
+      pedal.host.Quiet();
+      pedal.input.SetReamp(false);
+    }
     for (uint8_t byte; usb.serial.room() >= kMaxPayload + kFrameOverheadBytes && usb.serial.Read(&byte);) {
       pedal.host.Receive(byte);
       frames_since_quiet = 0;

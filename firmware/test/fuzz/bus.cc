@@ -266,8 +266,7 @@ void Bus::Enumerate() {
   REQUIRE(controller.ControlRead({0xA1, 0x21, 0, kSerialControlInterface, 7}, &packet_), "line coding");
   REQUIRE(packet_.size() == 7, "line coding");
   REQUIRE(!device.serial.open() && !device.audio.host_plays(), "the host that went holds something open");
-  controller.StartOfFrame();
-  RunMainLoop();  // to which nobody listens: what the host that went has sent is over
+  RunMainLoop();  // what the host that went has sent is over
   Open(1 | 1 << kPlaybackInterface | 1 << kCaptureInterface);
   REQUIRE(device.serial.open() && device.audio.host_plays(), "not all is open");
   REQUIRE(Read(kFeedbackEndpoint) && Read(kCaptureEndpoint), "the streams do not run");

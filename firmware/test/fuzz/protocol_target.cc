@@ -103,8 +103,6 @@ class PedalOnBus final : public Bus {
     for (int slot = 0; slot < ModelSlots::kCount; ++slot) {
       REQUIRE(!pedal.slots.Filled(slot) || pedal.slots.Look(slot) != nullptr, "a model was lost");
     }
-    RunMainLoop();
-    pedal.host.Quiet();
     Enumerate();
     RunMainLoop();
     uint8_t request[kFrameOverheadBytes];
@@ -144,7 +142,11 @@ class PedalOnBus final : public Bus {
   void EndBlock() override { pedal.EndBlock(); }
 
   void RunMainLoop() override {
-    if (device.TakeHostLost()) pedal.input.SetReamp(false);
+    if (device.TakeHostLost()) {
+      device.serial.DropReceived();
+      pedal.host.Quiet();
+      pedal.input.SetReamp(false);
+    }
     for (uint8_t byte; device.serial.room() >= kMaxPayload + kFrameOverheadBytes && device.serial.Read(&byte);) {
       pedal.host.Receive(byte);
     }

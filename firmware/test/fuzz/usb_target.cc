@@ -34,7 +34,10 @@ class Echo final : public Bus {
   }
 
   void RunMainLoop() override {
-    device.TakeHostLost();
+    if (device.TakeHostLost()) {
+      device.serial.DropReceived();
+      sent_.clear();
+    }
     for (uint8_t byte; device.serial.room() > 0 && device.serial.Read(&byte);) {
       REQUIRE(!sent_.empty() && sent_.front() == byte, "a byte was lost, or came from nowhere");
       sent_.pop_front();
