@@ -2,11 +2,12 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="oddity-keras-") as name, loop.progress_bar(trainer) as bar:
         folder = Path(name)
         _write_task(folder, trainer)
-        with closing(_validations(folder)) as validations:
+        with closing(_validations(folder)) as validations, _stoppable(trainer, out):
             for found in validations:
                 trainer.step, trainer.recent_losses = found["step"], [found["loss"] / energy]  # as `losses.mse_loss`
                 trainer.network.load_state_dict(_read_weights(folder / f"{trainer.step}.npz", trainer.network))
@@ -85,6 +86,16 @@ def train(
                     break
     loop.finish(out, model, capture, trainer, report)
     return model
+
+
+@contextmanager
+def _stoppable(trainer: Trainer, out: Path) -> Iterator[None]:
+    """Make of Ctrl-C an InputError."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"; {out} has the best model until then" if trainer.history else ""
+        raise InputError(f"stopped after step {trainer.step}{kept}") from None
 
 
 def _write_task(folder: Path, trainer: Trainer) -> None:
@@ -112,12 +123,15 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
     )
 
 
-def _validations(folder: Path) -> Iterator[dict[str, Any]]:
+def _validations(folder: Path) -> Generator[dict[str, Any], None, None]:
     """Start the worker, and yield what it prints. Raises InputError with its last words when it fails."""
     errors = folder / "errors"
     command = [sys.executable, "-m", "training.keras_worker", str(folder)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # the worker finds what this process does
     with errors.open("wb") as stderr:
-        worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True)
+        worker = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True
+        )  # in a session of its own, which Ctrl-C does not reach
     try:
         assert worker.stdout is not None
         for line in worker.stdout:

@@ -224,8 +224,10 @@ class Trainer:
         if isinstance(new, EqNetwork) and start is None:
             new.aim(max(float(np.abs(pair.target).max()) for pair in capture.pairs))
         if isinstance(new, DenseWindow):
-            single = {"run_in_frames": new.window - 1, "segment_frames": 1, "segments_per_draw": 1}
-            self.config = config = replace(config, streams=WINDOWS, **single)
+            config = replace(
+                config, streams=WINDOWS, run_in_frames=new.window - 1, segment_frames=1, segments_per_draw=1
+            )
+            self.config = config
         self.network = new.to(device).train()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = self._new_optimizer()
