@@ -19,7 +19,6 @@ from training.capture import Capture
 from training.dense_window import DROPOUT, DenseWindow
 from training.errors import InputError
 from training.loop import Trainer, TrainingConfig
-from training.losses import ENERGY_FLOOR
 from training.model_file import Model, TrainableNetwork
 
 
@@ -55,7 +54,7 @@ def train(
     start: TrainableNetwork | None = None,
 ) -> Model:
     """As `loop.train`, but that Keras finds the weights: from the same first ones, on the same windows in the same
-    order, at the same learning rates. There is no checkpoint.
+    order, by the same steps, so that only what dropout leaves out differs. There is no checkpoint.
 
     Raises InputError where `check` and `loop.check` do, when files cannot be written, when training fails or diverges,
     and on Ctrl-C; `out` has the best model until then.
@@ -64,14 +63,13 @@ def train(
     loop.check(config, len(capture.knobs), out, resume=resume, force=force, device=device)
     trainer = Trainer(capture, config, torch.device("cpu"))
     digest = capture.digest()
-    energy = float(trainer.training_part.target.square().mean()) + ENERGY_FLOOR
     model = loop.model_of(trainer, capture, digest, out.stem)
     with tempfile.TemporaryDirectory(prefix="oddity-keras-") as name, loop.progress_bar(trainer) as bar:
         folder = Path(name)
         _write_task(folder, trainer)
         with closing(_validations(folder)) as validations, _stoppable(trainer, out):
             for found in validations:
-                trainer.step, trainer.recent_losses = found["step"], [found["loss"] / energy]  # as `losses.mse_loss`
+                trainer.step, trainer.recent_losses = found["step"], [found["loss"]]
                 trainer.network.load_state_dict(_read_weights(folder / f"{trainer.step}.npz", trainer.network))
                 better = trainer.validate()
                 bar.update(trainer.step - bar.n)
@@ -106,6 +104,7 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
         "window": network.window,
         "hidden_sizes": [layer.out_features for layer in network.layers[:-1]],
         "dropout": DROPOUT,
+        "gradient_norm": config.gradient_norm,
         "seed": config.seed,
         "threads": torch.get_num_threads(),
         "steps_between_validations": config.steps_between_validations,

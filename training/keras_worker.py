@@ -23,6 +23,12 @@ def network(window: int, hidden_sizes: list[int], dropout: float) -> Any:
     return keras.Sequential([*layers, keras.layers.Dense(1, activation="tanh")])
 
 
+def mse_loss(target: Any, output: Any) -> Any:
+    """As `training.losses.mse_loss`."""
+    ops = keras.ops
+    return ops.mean(ops.square(target - output)) / (ops.mean(ops.square(target)) + 1e-5)
+
+
 def train(folder: Path) -> None:
     """Train on what `keras_training` has put into `folder`: weights.npz, data.npz and config.json.
 
@@ -37,18 +43,22 @@ def train(folder: Path) -> None:
     model = network(window, config["hidden_sizes"], config["dropout"])
     with np.load(folder / "weights.npz") as weights:
         model.set_weights([weights[name] for name in weights.files])
-    model.compile(keras.optimizers.RMSprop(), "mse")
+    # PyTorch's epsilon of 1e-7 stands outside the root; inside it, that of small gradients would leave next to nothing.
+    optimizer = keras.optimizers.RMSprop(rho=0.9, epsilon=1e-14, global_clipnorm=config["gradient_norm"])
+    model.compile(optimizer, mse_loss)
     with np.load(folder / "data.npz") as data:
         audio, target, starts, learning_rates = (data[name] for name in ("audio", "target", "starts", "learning_rates"))
     windows = np.lib.stride_tricks.sliding_window_view(audio, window)
+    recent_losses = []
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
     for step, (first, rate) in enumerate(zip(starts, learning_rates, strict=True), 1):
         model.optimizer.learning_rate = float(rate)
-        loss = model.train_on_batch(windows[first], target[first + window - 1, None])
+        recent_losses.append(float(model.train_on_batch(windows[first], target[first + window - 1, None])))
         if step % config["steps_between_validations"] == 0 or step == len(starts):
             np.savez(folder / f"{step}.npz", *model.get_weights())
-            print(json.dumps({"step": step, "loss": float(loss), "versions": versions}), flush=True)
-            model.reset_metrics()  # the loss is the mean since then
+            loss = sum(recent_losses) / len(recent_losses)
+            print(json.dumps({"step": step, "loss": loss, "versions": versions}), flush=True)
+            recent_losses = []
 
 
 if __name__ == "__main__":

@@ -178,15 +178,20 @@ def side_by_side(parts: Sequence[Streams]) -> Streams:
 
 
 def play(network: TrainableNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
-    """Play whole streams from a zero state without gradients, a chunk at a time. Returns [streams, frames]."""
-    outputs, state, in_training = [], None, network.training
+    """Play validation streams from a zero state without gradients, a chunk at a time. Returns [streams, frames] of what
+    follows the run-in, which a dense network only has to hear."""
+    outputs: list[torch.Tensor] = []
+    state: Any = None
+    audio, left_out, in_training = streams.audio, VALIDATION_RUN_IN_FRAMES, network.training
+    if isinstance(network, DenseWindow):
+        state, audio, left_out = (audio[:, left_out - network.window + 1 : left_out],), audio[:, left_out:], 0
     network.eval()  # without dropout
     with torch.no_grad():
-        for chunk in streams.audio.split(chunk_frames, dim=1):
+        for chunk in audio.split(chunk_frames, dim=1):
             output, state = network(chunk, streams.knobs, state)
             outputs.append(output)
     network.train(in_training)
-    return torch.cat(outputs, dim=1)
+    return torch.cat(outputs, dim=1)[:, left_out:]
 
 
 Validation = tuple[int, float, float]
@@ -274,7 +279,7 @@ class Trainer:
         network = self._played_network()
         esrs = []
         for parts in self.validation_parts:
-            output = play(network, side_by_side(parts))[:, VALIDATION_RUN_IN_FRAMES:]
+            output = play(network, side_by_side(parts))
             for part, heard in zip(parts, output.split([len(part.audio) for part in parts]), strict=True):
                 esrs.append(losses.esr(heard, part.target).item())
         esr = sum(esrs) / len(esrs)
@@ -649,7 +654,7 @@ def model_of(trainer: Trainer, capture: Capture, digest: str, name: str) -> Mode
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
     pair = next(pair for pair in delayed(capture, model.latency_frames).pairs if pair.validates)
     streams = validation_streams(pair, torch.device("cpu"))
-    output = play(trainer.best_network(), streams)[:, VALIDATION_RUN_IN_FRAMES:]
+    output = play(trainer.best_network(), streams)
     title = f"{model.name} ({trainer.config.model}, {pair.name})"
     target = streams.target.flatten().numpy()
     picture = out.with_name(out.name + ".png")
