@@ -1,7 +1,7 @@
 import importlib.util
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from synthetic_pair import RATE_HZ, amp, guitar, write
 
 from export import daisy
 from export.cli import export_command
-from training import dense_window, distill, keras_training, loop, losses, model_file
+from training import capture, dense_window, distill, keras_training, loop, losses, model_file
 from training.capture import Capture, Pair
 from training.cli import train
 from training.dense_window import DenseWindow
@@ -155,6 +155,10 @@ def test_dropout_is_only_for_training() -> None:
     trainer.validate()
     assert trainer.history[0][2] == trainer.history[1][2]
     assert trainer.network.training
+    streams = loop.side_by_side(trainer.validation_parts[0])
+    with torch.no_grad():
+        whole = trainer.best_network()(streams.audio)[0][:, capture.VALIDATION_RUN_IN_FRAMES :]
+    torch.testing.assert_close(loop.play(trainer.network, streams), whole, atol=2e-6, rtol=0)
     audio = torch.from_numpy(guitar(0.1)[None])
     assert not torch.equal(trainer.network(audio)[0], trainer.network(audio)[0])
 
@@ -284,23 +288,15 @@ def test_keras_trains_a_model_like_any_other(pair: list[str], tmp_path: Path) ->
 def test_keras_takes_the_steps_that_torch_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras_training, "DROPOUT", 0.0)
     monkeypatch.setattr(dense_window, "DROPOUT", 0.0)
-    config = replace(QUICK, steps=80, patience=10)
-    judged: list[list[loop.Validation]] = []
-    for trained in (loop.train, keras_training.train):
-        validate, history = Trainer.validate, []
+    config = replace(QUICK, steps=80, patience=5)
+    lines: tuple[list[str], list[str]] = ([], [])
+    loop.train(plucked(), config, tmp_path / "torch.pt", report=lines[0].append)
+    keras_training.train(plucked(), config, tmp_path / "keras.pt", report=lines[1].append)
 
-        def noted(trainer: Trainer, validate: Callable = validate, history: list = history) -> bool:
-            better = validate(trainer)
-            history.append(trainer.history[-1])
-            return better
-
-        monkeypatch.setattr(Trainer, "validate", noted)
-        trained(plucked(), config, tmp_path / f"{len(judged)}.pt", report=quiet)
-        monkeypatch.setattr(Trainer, "validate", validate)
-        judged.append(history)
-
-    for in_torch, in_keras in zip(judged[0][:10], judged[1][:10], strict=True):
-        assert in_keras == (in_torch[0], pytest.approx(in_torch[1], rel=1e-3), pytest.approx(in_torch[2], rel=1e-3))
+    in_torch, in_keras = (np.array([re.findall(r"[0-9.]+", line) for line in each[:10]], float) for each in lines)
+    assert in_torch[-1, 2] < 0.6 * in_torch[0, 2]  # both learn
+    np.testing.assert_allclose(in_keras[:, :3], in_torch[:, :3], rtol=1e-2)  # step, steps, loss
+    np.testing.assert_allclose(in_keras[:, 3], in_torch[:, 3], atol=0.11)  # dB
 
 
 @needs_tensorflow
