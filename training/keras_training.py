@@ -39,7 +39,7 @@ def check(config: TrainingConfig, *, resume: bool, device: str, start: Trainable
         if given:
             raise InputError(f"--framework keras has no {what}")
     if importlib.util.find_spec("tensorflow") is None:
-        raise InputError("--framework keras needs TensorFlow, which the extra tflite brings: pip install '.[tflite]'")
+        raise InputError("TensorFlow is not installed, which --framework keras needs: pip install '.[tflite]'")
 
 
 def train(
