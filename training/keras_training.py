@@ -112,12 +112,15 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
     (folder / "config.json").write_text(json.dumps(task))
     weights = [array for layer in network.layers for array in (layer.weight.T, layer.bias)]
     np.savez(folder / "weights.npz", *(array.detach().numpy() for array in weights))
-    starts = [part.draw_starts(config.streams, trainer.generator)[0].numpy() for _ in range(config.steps)]
+    shape = (config.steps, config.streams)
+    starts = np.lib.format.open_memmap(folder / "starts.npy", "w+", np.int32, shape)  # too much to be in memory twice
+    for step in range(config.steps):
+        starts[step] = part.draw_starts(config.streams, trainer.generator)[0].numpy()
+    starts.flush()
     np.savez(
         folder / "data.npz",
         audio=part.audio.numpy(),
         target=part.target.numpy(),
-        starts=np.stack(starts).astype(np.int32),
         learning_rates=np.array([config.learning_rate_at(step) for step in range(config.steps)]),
     )
 

@@ -30,7 +30,7 @@ def mse_loss(target: Any, output: Any) -> Any:
 
 
 def train(folder: Path) -> None:
-    """Train on what `keras_training` has put into `folder`: weights.npz, data.npz and config.json.
+    """Train on what `keras_training` has put into `folder`: weights.npz, data.npz, starts.npy, config.json.
 
     At each validation the weights, kernel and bias of each layer in turn, go to STEP.npz, and a JSON object to a line
     of the standard output.
@@ -47,7 +47,8 @@ def train(folder: Path) -> None:
     optimizer = keras.optimizers.RMSprop(rho=0.9, epsilon=1e-14, global_clipnorm=config["gradient_norm"])
     model.compile(optimizer, mse_loss)
     with np.load(folder / "data.npz") as data:
-        audio, target, starts, learning_rates = (data[name] for name in ("audio", "target", "starts", "learning_rates"))
+        audio, target, learning_rates = (data[name] for name in ("audio", "target", "learning_rates"))
+    starts = np.load(folder / "starts.npy", mmap_mode="r")
     windows = np.lib.stride_tricks.sliding_window_view(audio, window)
     recent_losses = []
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
