@@ -66,11 +66,16 @@ def train(
     model = loop.model_of(trainer, capture, digest, out.stem)
     with tempfile.TemporaryDirectory(prefix="oddity-keras-") as name, loop.progress_bar(trainer) as bar:
         folder = Path(name)
-        _write_task(folder, trainer)
+        try:
+            _write_task(folder, trainer)
+        except OSError as error:
+            raise InputError(f"cannot write {folder}: {error.strerror or error}") from error
         with closing(_validations(folder)) as validations, _stoppable(trainer, out):
             for found in validations:
                 trainer.step, trainer.recent_losses = found["step"], [found["loss"]]
-                trainer.network.load_state_dict(_read_weights(folder / f"{trainer.step}.npz", trainer.network))
+                weights = folder / f"{trainer.step}.npz"
+                trainer.network.load_state_dict(_read_weights(weights, trainer.network))
+                weights.unlink()
                 better = trainer.validate()
                 bar.update(trainer.step - bar.n)
                 bar.set_postfix_str(loop.validation_line(trainer))
@@ -104,6 +109,7 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
         "window": network.window,
         "hidden_sizes": [layer.out_features for layer in network.layers[:-1]],
         "dropout": DROPOUT,
+        "windows": config.streams,
         "gradient_norm": config.gradient_norm,
         "seed": config.seed,
         "threads": torch.get_num_threads(),
@@ -112,11 +118,9 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
     (folder / "config.json").write_text(json.dumps(task))
     weights = [array for layer in network.layers for array in (layer.weight.T, layer.bias)]
     np.savez(folder / "weights.npz", *(array.detach().numpy() for array in weights))
-    shape = (config.steps, config.streams)
-    starts = np.lib.format.open_memmap(folder / "starts.npy", "w+", np.int32, shape)  # too much to be in memory twice
-    for step in range(config.steps):
-        starts[step] = part.draw_starts(config.streams, trainer.generator)[0].numpy()
-    starts.flush()
+    with (folder / "starts").open("wb") as file:  # of many steps too much for the memory
+        for _ in range(config.steps):
+            file.write(part.draw_starts(config.streams, trainer.generator)[0].numpy().astype(np.int32).tobytes())
     np.savez(
         folder / "data.npz",
         audio=part.audio.numpy(),

@@ -30,7 +30,8 @@ def mse_loss(target: Any, output: Any) -> Any:
 
 
 def train(folder: Path) -> None:
-    """Train on what `keras_training` has put into `folder`: weights.npz, data.npz, starts.npy, config.json.
+    """Train on what `keras_training` has put into `folder`: config.json, weights.npz, data.npz, and starts:
+    int32 [steps, windows], the first frame of each.
 
     At each validation the weights, kernel and bias of each layer in turn, go to STEP.npz, and a JSON object to a line
     of the standard output.
@@ -48,7 +49,7 @@ def train(folder: Path) -> None:
     model.compile(optimizer, mse_loss)
     with np.load(folder / "data.npz") as data:
         audio, target, learning_rates = (data[name] for name in ("audio", "target", "learning_rates"))
-    starts = np.load(folder / "starts.npy", mmap_mode="r")
+    starts = np.memmap(folder / "starts", np.int32, "r").reshape(-1, config["windows"])
     windows = np.lib.stride_tricks.sliding_window_view(audio, window)
     recent_losses = []
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
