@@ -304,16 +304,16 @@ def test_keras_takes_the_steps_that_torch_takes(tmp_path: Path, monkeypatch: pyt
 @needs_tensorflow
 def test_keras_training_ends_when_it_is_out_of_patience(tmp_path: Path) -> None:
     lines: list[str] = []
-    config = replace(QUICK, steps=4000, patience=2, learning_rate=1e-30)  # which changes nothing
+    config = replace(QUICK, steps=400, patience=2, learning_rate=1e-30)  # which changes nothing
     keras_training.train(plucked(), config, tmp_path / "a.pt", report=lines.append)
-    assert [line.split(":")[0] for line in lines[:-1]] == ["step 100 of 4000", "step 200 of 4000", "step 300 of 4000"]
+    assert [line.split(":")[0] for line in lines[:-1]] == ["step 10 of 400", "step 20 of 400", "step 30 of 400"]
 
 
 @needs_tensorflow
 def test_ctrl_c_ends_keras_too_and_leaves_the_best_model(pair: list[str], tmp_path: Path) -> None:
     out, scratch = tmp_path / "a.pt", tmp_path / "scratch"
     scratch.mkdir()
-    options = ["--out", str(out), "--model", "dense-64", "--framework", "keras", "--steps", "20000"]
+    options = ["--out", str(out), "--model", "dense-64", "--framework", "keras", "--steps", "8000"]
     process = subprocess.Popen(
         [sys.executable, "-u", str(ROOT / "pedal.py"), "train", *pair, *options],
         stdout=subprocess.PIPE,
@@ -322,11 +322,11 @@ def test_ctrl_c_ends_keras_too_and_leaves_the_best_model(pair: list[str], tmp_pa
         env=os.environ | {"TMPDIR": str(scratch)},
     )
     assert process.stdout is not None
-    next(line for line in process.stdout if line.startswith("step 500 of 20000"))
+    next(line for line in process.stdout if line.startswith("step 200 of 8000"))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors == f"Error: stopped after step 500; {out} has the best model until then\n"
+    assert errors == f"Error: stopped after step 200; {out} has the best model until then\n"
     assert model_file.load(out).network.name == "dense-64"
     assert not list(scratch.glob("oddity-*"))
 
