@@ -14,6 +14,7 @@ from export.eq_quantize import QuantizedEq, padded
 from export.fixed_point import Quantized
 from export.quantize import MAXIMUM_UNITS, part_count, row_count
 from export.resampling import PEDAL_RATE_HZ, Resampling, needed
+from training.dense_window import DenseWindow
 from training.eq_block import EqNetwork
 from training.eq_morph import EqMorph
 from training.errors import InputError
@@ -149,9 +150,13 @@ def of_model(model: Model) -> Budget:
     if not isinstance(network, RecurrentNetwork):
         # A lower bound: two 16-bit multiply-accumulates a cycle, and nothing for activations and memory.
         cycles = (network.multiplies_per_sample + 1) // 2
+        terms = ""
+        if isinstance(network, DenseWindow):
+            products = " + ".join(f"{layer.in_features:,} x {layer.out_features:,}" for layer in network.layers)
+            terms = f": {products} are {network.multiplies_per_sample:,} multiplications, two a cycle at best"
         raise InputError(
             f"the pedal has no engine for {network.name}, which would take more than "
-            f"{cycles:,} of {usable:,.0f} cycles a sample"
+            f"{cycles:,} of {usable:,.0f} cycles a sample{terms}"
         )
     resampling = needed(model.sample_rate_hz)
     cost = budget(network.unit, network.hidden_size, network.layers, resampling=resampling)

@@ -95,10 +95,15 @@ def _imported(file: Path, destination: Path, rate_hz: int | None, force: bool) -
         around = "" if resampling is None else f", resampled around the model to {PEDAL_RATE_HZ:,} Hz"
         lines.append(f"  on the pedal: {cost.share:.0%} of the processor{around}")
     except InputError as refusal:
-        small = destination.with_name(f"{destination.stem}-small.pt")
-        line = shlex.join(["pedal", "distill", str(destination), "--model", "lstm-20", "--out", str(small)])
-        lines += [f"  {refusal.message}", f"  one that fits can learn from it: {line}"]
+        lines += [f"  {refusal.message}", f"  {_distillation(destination)}"]
     return "\n".join(lines)
+
+
+def _distillation(path: Path) -> str:
+    """What to do with a model that the pedal cannot play."""
+    small = path.with_name(f"{path.stem}-small.pt")
+    line = shlex.join(["pedal", "distill", str(path), "--model", "lstm-20", "--out", str(small)])
+    return f"one that fits can learn from it: {line}"
 
 
 def cabinet_options(command: Callable) -> Callable:
@@ -167,7 +172,7 @@ def export_command(
     For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost. For the players of others: one
     file, .rtneural.json, .aidax or .proteus.json.
     """
-    from export import daisy, players
+    from export import budget, daisy, players
     from training import capture, model_file
 
     loaded = model_file.load(model)
@@ -181,6 +186,10 @@ def export_command(
             click.echo(f"{'warning':<10} {warning}")
         click.echo(f"{player.title:<10} {path}")
         return
+    try:
+        budget.of_model(loaded)
+    except InputError as refusal:
+        raise InputError(f"{model}: {refusal.message}; {_distillation(model)}") from refusal
     cabinet = read_cabinet(ir, ir_taps, minimum_phase)
     exported = daisy.prepare(loaded, capture.read_di(audio)[0] if audio else None, weights, cabinet)
     command = shlex.join(["pedal", "export", "--target", "daisy", *_own_arguments()])

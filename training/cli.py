@@ -20,7 +20,8 @@ def _training_options(command: Callable) -> Callable:
         click.option(
             "--model",
             help="lstm-N or gru-N, N from 1 to 64; lstm-2x24: two layers of 24; eq-6x129: six EQ blocks of 129 taps; "
-            "eq-6x33-linear: of linear phase.  [default: lstm-20]",
+            "eq-6x33-linear: of linear phase; dense-4000: a window of 4,000 samples, too much for the pedal.  "
+            "[default: lstm-20]",
         ),
         click.option(
             "--from", "start_path", type=_FILE, help="Instead: go on from this model.pt, as with pedal import."
@@ -46,9 +47,8 @@ def _training_options(command: Callable) -> Callable:
         click.option(
             "--loss",
             type=click.Choice(["esr", "mse", "mel", "mse+mel"]),
-            default="esr",
-            show_default=True,
-            help="What is made small: the pre-emphasised error, the plain one, that of mel spectrograms, or both.",
+            help="What is made small: the pre-emphasised error, the plain one, that of mel spectrograms, or both.  "
+            "[default: esr; of dense-N mse]",
         ),
         click.option(
             "--stft-weight",
@@ -87,6 +87,7 @@ def _arguments(
     minutes: float | None,
     device: str,
     threads: int,
+    loss: str | None,
     resume: bool,
     force: bool,
     **recipe: Any,
@@ -115,6 +116,7 @@ def _arguments(
         recipe["model"] = model
     if steps is not None:
         recipe["steps"] = steps
+    recipe["loss"] = loss or ("mse" if (model or "").startswith("dense") else "esr")
     config = TrainingConfig(minutes=minutes, **recipe)
     flags = {"resume": resume, "force": force}
     return {"config": config, "out": out, "device": device, "report": click.echo, "start": start, **flags}
@@ -125,12 +127,20 @@ def _arguments(
 @click.option("--target", "target_path", type=_FILE, help="The same, played through the amp.")
 @click.option("--capture", "capture_path", type=_FILE, help="Several pairs with knobs: a TOML file, see docs.")
 @click.option("--remove-silence", is_flag=True, help="Cut out what is left of each silence after a second.")
+@click.option(
+    "--framework",
+    type=click.Choice(["torch", "keras"]),
+    default="torch",
+    show_default=True,
+    help="What trains it. keras, for dense-N alone, is in TensorFlow, which the extra tflite brings.",
+)
 @_training_options
 def train(
     input_path: Path | None,
     target_path: Path | None,
     capture_path: Path | None,
     remove_silence: bool,
+    framework: str,
     **training_options: Any,
 ) -> None:
     """Train a model on a recording of an amp: --input and --target, or --capture."""
@@ -138,8 +148,11 @@ def train(
     if pair_given == (capture_path is not None) or (input_path is None) != (target_path is None):
         raise InputError("give either --input and --target, or --capture")
     arguments = _arguments(**training_options)
-    from training import capture, loop
+    from training import capture, keras_training, loop
 
+    if framework == "keras":
+        wanted = {key: arguments[key] for key in ("config", "resume", "device", "start")}
+        keras_training.check(**wanted)
     if capture_path is not None:
         data = capture.read_capture(capture_path)
     else:
@@ -149,7 +162,10 @@ def train(
         data = capture.without_silences(data)
     for finding in data.findings:
         click.echo(finding)
-    loop.train(data, **arguments)
+    if framework == "keras":
+        keras_training.train(data, **arguments)
+    else:
+        loop.train(data, **arguments)
 
 
 @click.command("distill")

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from training import capture, foreign, loop, losses, model_file
 from training.capture import SAMPLE_RATE_HZ, Capture, Pair
 from training.capture_simulation import DI_VOLTS_PER_FULL_SCALE
+from training.dense_window import DenseWindow
 from training.errors import InputError
 from training.knob import Knob
 from training.loop import TrainingConfig, decibels
@@ -224,7 +225,11 @@ def removable_delay(teacher: Model) -> int:
 
     From an impulse to where the answer reaches 5 % of its peak, less what an amp's own filters may take. (The peak
     itself, as `capture.measure_delay` finds it, is too late: what is before it would have to be foreseen.)
+
+    Of a dense network it is what it was trained to look ahead, whatever of an impulse it plays before.
     """
+    if isinstance(teacher.network, DenseWindow):
+        return round(teacher.latency_frames * SAMPLE_RATE_HZ / teacher.sample_rate_hz)
     impulse = np.zeros(2 * SAMPLE_RATE_HZ, np.float32)
     impulse[SAMPLE_RATE_HZ // 2] = 0.1
     answer = np.abs(play(teacher, impulse) - play(teacher, np.zeros_like(impulse)))

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from training import losses, model_file
 from training.capture import SAMPLE_RATE_HZ, VALIDATION_RUN_IN_FRAMES, Capture, Pair
+from training.dense_window import DenseWindow
 from training.eq_block import EqNetwork
 from training.errors import InputError
 from training.files import written_aside
@@ -33,6 +34,8 @@ CHECKPOINT_FORMAT = 2
 VALIDATIONS = 40
 MAXIMUM_STEPS_BETWEEN_VALIDATIONS = 1000
 SPEED_MEASUREMENT_S = 4.0
+WINDOWS = 1024
+"""In a step of a dense network."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,13 @@ class TrainingConfig:
     """All that decides, with the data, what comes out of a training; the defaults are the recipe of `Trainer`.
 
     model: 'lstm-N', 'gru-N', or 'lstm-LxN', 'gru-LxN' with L layers, or 'eq-BxL' and 'eq-BxL-linear' of B blocks with L
-    taps.
+    taps, or 'dense-N' of a window of N samples.
     steps: updates of the weights, rounded up to whole draws.
     minutes: if given, `steps` follows from the speed measured at the start.
-    loss: what is made small, one of `losses.KINDS`.
+    loss: what is made small, one of `losses.KINDS`; for dense-N, which plays single frames, only 'mse'.
     stft_weight: of the multi-resolution STFT loss, 0 for none.
-    learning_rate: the peak of its schedule; None for what suits the network: 0.01, EQ blocks 0.02.
+    learning_rate: the peak of its schedule; None for what suits the network: 0.01, EQ blocks 0.02,
+    dense 0.001.
     patience: stop after so many validations without a better one; 0 never stops early, because with a learning rate
     that falls over the whole schedule most of the gain comes at its end.
     quantize: 'int8' to go on for `fine_tuning_share` of `steps` with rounded weights; see `Trainer`.
@@ -90,7 +94,8 @@ class TrainingConfig:
 
     def learning_rate_at(self, step: int) -> float:
         """A linear rise over the warm-up, then half a cosine down to a hundredth at the last step."""
-        peak = self.learning_rate or (0.02 if self.model.startswith("eq") else 0.01)
+        usual = {"eq": 0.02, "dense": 0.001}.get(self.model.split("-")[0], 0.01)
+        peak = self.learning_rate or usual
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
         return peak * min(1.0, (step + 1) / self.warm_up_steps) * (0.01 + 0.99 * cosine)
 
@@ -132,11 +137,15 @@ class TrainingPart:
 
     def draw(self, streams: int, generator: torch.Generator) -> Streams:
         """Draw `streams` stretches, every one in the data as likely as any other."""
-        choice = torch.randint(self.choices, (streams,), generator=generator)
-        pair = torch.searchsorted(self.first_choice, choice, right=True) - 1
-        start = self.first_frame[pair] + choice - self.first_choice[pair]
+        start, pair = self.draw_starts(streams, generator)
         index = (start[:, None] + torch.arange(self.frames)).to(self.audio.device)
         return Streams(self.audio[index], self.target[index], self.knobs[pair.to(self.knobs.device)])
+
+    def draw_starts(self, streams: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `draw`: the first frame of each stretch, and the pair in which it lies, [streams] both."""
+        choice = torch.randint(self.choices, (streams,), generator=generator)
+        pair = torch.searchsorted(self.first_choice, choice, right=True) - 1
+        return self.first_frame[pair] + choice - self.first_choice[pair], pair
 
 
 def validation_streams(pair: Pair, device: torch.device) -> Streams:
@@ -169,13 +178,20 @@ def side_by_side(parts: Sequence[Streams]) -> Streams:
 
 
 def play(network: TrainableNetwork, streams: Streams, chunk_frames: int = 8192) -> torch.Tensor:
-    """Play whole streams from a zero state without gradients, a chunk at a time. Returns [streams, frames]."""
-    outputs, state = [], None
+    """Play validation streams from a zero state without gradients, a chunk at a time. Returns [streams, frames] of what
+    follows the run-in, which a dense network only has to hear."""
+    outputs: list[torch.Tensor] = []
+    state: Any = None
+    audio, left_out, in_training = streams.audio, VALIDATION_RUN_IN_FRAMES, network.training
+    if isinstance(network, DenseWindow):
+        state, audio, left_out = (audio[:, left_out - network.window + 1 : left_out],), audio[:, left_out:], 0
+    network.eval()  # without dropout
     with torch.no_grad():
-        for chunk in streams.audio.split(chunk_frames, dim=1):
+        for chunk in audio.split(chunk_frames, dim=1):
             output, state = network(chunk, streams.knobs, state)
             outputs.append(output)
-    return torch.cat(outputs, dim=1)
+    network.train(in_training)
+    return torch.cat(outputs, dim=1)[:, left_out:]
 
 
 Validation = tuple[int, float, float]
@@ -194,6 +210,8 @@ class Trainer:
     `segment_frames` give one update, and the state is carried over to the next as a constant. Adam without weight
     decay, the gradient clipped to a norm of 1, the learning rate of `TrainingConfig.learning_rate_at`.
 
+    A dense network learns from `WINDOWS` random windows at a time, each for the one frame that it predicts, by RMSprop.
+
     With `quantize` a second phase follows, which changes no bit of the first: from the best weights the same recipe
     goes on with a new schedule and a new Adam, and the network plays with weights rounded to int8 while the gradients
     move the unrounded ones. From then on all that is measured and kept is rounded.
@@ -206,10 +224,15 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             new = model_file.network_named(config.model, len(capture.knobs)) if start is None else copy.deepcopy(start)
-        if isinstance(new, EqNetwork):
+        if isinstance(new, EqNetwork | DenseWindow):
             capture = delayed(capture, new.latency_frames)
-            if start is None:
-                new.aim(max(float(np.abs(pair.target).max()) for pair in capture.pairs))
+        if isinstance(new, EqNetwork) and start is None:
+            new.aim(max(float(np.abs(pair.target).max()) for pair in capture.pairs))
+        if isinstance(new, DenseWindow):
+            config = replace(
+                config, streams=WINDOWS, run_in_frames=new.window - 1, segment_frames=1, segments_per_draw=1
+            )
+            self.config = config
         self.network = new.to(device).train()
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = self._new_optimizer()
@@ -231,12 +254,13 @@ class Trainer:
         """Draw streams and update the weights once for each of their segments."""
         config = self.config
         drawn = self.training_part.draw(config.streams, self.generator)
-        with torch.no_grad():
-            _, state = self._forward(drawn.audio[:, : config.run_in_frames], drawn.knobs, None)
+        state = self._run_in(drawn)
         first = config.run_in_frames
         for start in range(first, first + config.segments_per_draw * config.segment_frames, config.segment_frames):
             segment = slice(start, start + config.segment_frames)
-            output, state = self._forward(drawn.audio[:, segment], drawn.knobs, detached(state))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(hash((self.config.seed, self.step)))  # of dropout, the same after a resume
+                output, state = self._forward(drawn.audio[:, segment], drawn.knobs, detached(state))
             loss = self.loss(output, drawn.target[:, segment])
             self.optimizer.zero_grad()
             loss.backward()
@@ -255,7 +279,7 @@ class Trainer:
         network = self._played_network()
         esrs = []
         for parts in self.validation_parts:
-            output = play(network, side_by_side(parts))[:, VALIDATION_RUN_IN_FRAMES:]
+            output = play(network, side_by_side(parts))
             for part, heard in zip(parts, output.split([len(part.audio) for part in parts]), strict=True):
                 esrs.append(losses.esr(heard, part.target).item())
         esr = sum(esrs) / len(esrs)
@@ -357,7 +381,17 @@ class Trainer:
         self.validations_since_best = state["validations_since_best"]
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
+        if isinstance(self.network, DenseWindow):
+            return torch.optim.RMSprop(self.network.parameters(), alpha=0.9, eps=1e-7)  # as in Keras
         return torch.optim.Adam(self.network.parameters(), betas=(0.9, self.config.adam_beta2))
+
+    def _run_in(self, drawn: Streams) -> Any:
+        """The state after the run-in: a dense network's is what it has heard."""
+        run_in = drawn.audio[:, : self.config.run_in_frames]
+        if isinstance(self.network, DenseWindow):
+            return (run_in,)
+        with torch.no_grad():
+            return self._forward(run_in, drawn.knobs, None)[1]
 
     def _forward(self, audio: torch.Tensor, knobs: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         if not self.quantized:
@@ -429,7 +463,7 @@ def train(
         _write_checkpoint(checkpoint, digest, config, trainer)
 
     save_checkpoint()  # at once, so that a folder that cannot be written shows now and not in ten minutes
-    with _ctrl_c_noted() as ctrl_c, _progress_bar(trainer) as bar:
+    with _ctrl_c_noted() as ctrl_c, progress_bar(trainer) as bar:
         while not trainer.finished:
             trainer.train_on_draw()
             bar.total = trainer.last_step
@@ -437,28 +471,34 @@ def train(
             bar.set_postfix_str(f"loss {trainer.recent_losses[-1]:.4f}, best ESR {decibels(trainer.best_esr)}")
             if trainer.validation_due:
                 better = trainer.validate()
-                line = f"step {trainer.step} of {trainer.last_step}: {_validation_line(trainer)}"
+                line = f"step {trainer.step} of {trainer.last_step}: {validation_line(trainer)}"
                 if trainer.fine_tuning_due:
                     trainer.start_fine_tuning()
                     line += f"; the best in {config.quantize}: {decibels(trainer.best_esr)}, from here on fine-tuned"
                     better = True
                 if better:
-                    model_file.save(out, _model(trainer, capture, digest, out.stem))
+                    model_file.save(out, model_of(trainer, capture, digest, out.stem))
                 save_checkpoint()
                 if bar.disable:
                     report(line)
             if ctrl_c:
                 save_checkpoint()
                 raise InputError(f"stopped at step {trainer.step}; the same command with --resume goes on from there")
-    model = _model(trainer, capture, digest, out.stem)
+    model = model_of(trainer, capture, digest, out.stem)
     if assess is not None:
         model.training |= assess(model)
+    finish(out, model, capture, trainer, report)
+    checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def finish(out: Path, model: Model, capture: Capture, trainer: Trainer, report: Callable[[str], None]) -> None:
+    """Write the model and its picture, and report how good it is."""
+    config = trainer.config
     model_file.save(out, model)
     _write_plot(out, model, capture, trainer)
-    checkpoint.unlink(missing_ok=True)
     before = f" in {config.quantize}, {decibels(trainer.float_esr)} in float" if trainer.quantized else ""
     report(f"{out}: {config.model}, validation ESR {trainer.best_esr:.5f} ({decibels(trainer.best_esr)}){before}")
-    return model
 
 
 def check(config: TrainingConfig, knob_count: int, out: Path, *, resume: bool, force: bool, device: str) -> None:
@@ -470,6 +510,8 @@ def check(config: TrainingConfig, knob_count: int, out: Path, *, resume: bool, f
     network = model_file.network_named(config.model, knob_count)
     if config.quantize and not isinstance(network, RecurrentNetwork):
         raise InputError(f"{config.quantize} weights are for lstm and gru models, not for {network.name}")
+    if isinstance(network, DenseWindow) and (config.loss != "mse" or config.stft_weight):
+        raise InputError(f"{network.name} learns from single frames, and so with --loss mse alone")
     _device(device)
     checkpoint = _checkpoint_of(out)
     if resume and not checkpoint.exists():
@@ -500,7 +542,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _validation_line(trainer: Trainer) -> str:
+def validation_line(trainer: Trainer) -> str:
     _, loss, esr = trainer.history[-1]
     return f"loss {loss:.5f}, validation ESR {decibels(esr)}, best {decibels(trainer.best_esr)}"
 
@@ -536,7 +578,7 @@ def affordable_steps(
     return max(config.segments_per_draw, int((seconds - min(validations_s, seconds / 2)) / seconds_per_step))
 
 
-def _progress_bar(trainer: Trainer) -> "tqdm[Any]":
+def progress_bar(trainer: Trainer) -> "tqdm[Any]":
     # disable=None: no bar where nobody watches, as in a log.
     return tqdm(total=trainer.last_step, initial=trainer.step, unit="step", disable=None, file=sys.stderr)
 
@@ -584,7 +626,8 @@ def _read_checkpoint(path: Path, digest: str, config: TrainingConfig) -> dict[st
     return record
 
 
-def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
+def model_of(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
+    """The best network so far, with all that its file should say."""
     network = trainer.best_network()
     float_esr = {"float_validation_esr": trainer.float_esr} if trainer.quantized else {}
     return Model(
@@ -611,7 +654,7 @@ def _model(trainer: Trainer, capture: Capture, digest: str, name: str) -> Model:
 def _write_plot(out: Path, model: Model, capture: Capture, trainer: Trainer) -> None:
     pair = next(pair for pair in delayed(capture, model.latency_frames).pairs if pair.validates)
     streams = validation_streams(pair, torch.device("cpu"))
-    output = play(trainer.best_network(), streams)[:, VALIDATION_RUN_IN_FRAMES:]
+    output = play(trainer.best_network(), streams)
     title = f"{model.name} ({trainer.config.model}, {pair.name})"
     target = streams.target.flatten().numpy()
     picture = out.with_name(out.name + ".png")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from training.audio import resampled
+from training.dense_window import DenseWindow
 from training.eq_block import EqNetwork
 from training.eq_morph import EqMorph
 from training.errors import InputError
@@ -30,7 +31,7 @@ REST_CHUNK_FRAMES = 2400
 REST_MOVEMENT = 1e-7
 """Of a state at rest in a chunk of silence."""
 
-TrainableNetwork = RecurrentNetwork | EqNetwork
+TrainableNetwork = RecurrentNetwork | EqNetwork | DenseWindow
 Network = TrainableNetwork | EqMorph | WaveNet | Linear
 """All take audio [batch, frames], knobs and a state, None for the first, and give the output and the next state."""
 
@@ -40,8 +41,8 @@ class Model:
     """A trained network and all that is needed to play it.
 
     name: what the pedal shows.
-    architecture, config: what builds the network anew: 'lstm', 'gru', 'eq', 'morph', 'wavenet' or 'linear', and its
-        `config`.
+    architecture, config: what builds the network anew: 'lstm', 'gru', 'eq', 'morph', 'dense', 'wavenet' or 'linear',
+        and its `config`.
     sample_rate_hz: the rate at which the network was trained; it plays right at no other.
     knobs: in the order of the network's input columns after the audio.
     levels: volts per full scale where known: 'input_volts_per_full_scale', 'output_volts_per_full_scale'.
@@ -76,7 +77,7 @@ class Model:
     @property
     def latency_frames(self) -> int:
         """By which the output is later than an amp's would be."""
-        return self.network.latency_frames if isinstance(self.network, EqNetwork | EqMorph) else 0
+        return self.network.latency_frames if isinstance(self.network, EqNetwork | EqMorph | DenseWindow) else 0
 
     def rest(self, dtype: type[np.floating] = np.float32) -> State | None:
         """The state after a long silence with the knobs at their defaults: where every stream begins, so that nothing
@@ -255,6 +256,8 @@ def network_from(architecture: str, config: dict[str, Any]) -> Network:
         return WaveNet(config)
     if architecture == "linear":
         return Linear(config)
+    if architecture == "dense":
+        return DenseWindow(**_checked(config, {"window": int}))
     eq_types = {"blocks": int, "taps": int, "phase": str, "bands": int, "q": float}
     if architecture == "eq":
         return EqNetwork(**_checked(config, eq_types))
@@ -274,11 +277,11 @@ def _checked(config: dict[str, Any], types: dict[str, type]) -> dict[str, Any]:
 
 def network_named(name: str, knob_count: int = 0) -> TrainableNetwork:
     """A new network to train. Raises InputError for a name that none has, and for knobs where it takes none."""
-    if not name.startswith("eq"):
+    if not name.startswith(("eq", "dense")):
         return RecurrentNetwork.from_name(name, knob_count)
     if knob_count:
         raise InputError(f"{name} has no knobs, and there are {knob_count}")
-    return EqNetwork.from_name(name)
+    return EqNetwork.from_name(name) if name.startswith("eq") else DenseWindow.from_name(name)
 
 
 def _start_from(parts: object, network: Network) -> State | None:

@@ -74,7 +74,7 @@ class RecurrentNetwork(torch.nn.Module):
         if match is None:
             raise InputError(
                 f"unknown model {name!r}; there are lstm-N and gru-N, N from 1 to {MAXIMUM_UNITS}, and lstm-LxN and "
-                "gru-LxN of L layers; eq-BxL of B blocks with L taps"
+                "gru-LxN of L layers; eq-BxL of B blocks with L taps; dense-N of a window of N samples"
             )
         return cls(match[1], int(match[3]), knob_count, layers=int(match[2] or 1))
 
