@@ -19,12 +19,16 @@ from export.fixed_point import to_q31
 from hardware.firmware_build import REPOSITORY, build
 from hardware.program_link import ProgramLink
 from training import audio, model_file
+from training.capture import read_pair
+from training.capture_simulation import simulate_capture
 from training.guitar import render_take
+from training.loop import TrainingConfig, train
 
 RATE_HZ = 48_000
 TAKE_S, VERIFIED_S, SOAK_S, SETTLING_S = 3.0, 1.0, 60.0, 1.0
 LATENCIES_S = (0.1, 0.05, 0.03, 0.01)
 REPLUGS = 10
+CONFIG = TrainingConfig(model="lstm-12", steps=800, streams=8, segment_frames=512, run_in_frames=512)
 FORGETTING_FRAMES = 1000
 TIMEOUT_S = 900
 
@@ -36,8 +40,13 @@ def di():
 
 
 @pytest.fixture(scope="module")
-def exported(make_model):
-    return daisy.prepare(make_model(hidden_size=12))
+def exported(tmp_path_factory):
+    """A model that half a minute of training has made of a simulated Tube Screamer."""
+    place = tmp_path_factory.mktemp("training")
+    capture = read_pair(*simulate_capture(place, "tube_screamer", {"drive": 0.5, "tone": 0.5, "level": 0.7}, 10.0, 3))
+    model = train(capture, CONFIG, place / "amp.pt", report=lambda _: None)
+    assert model.training["validation_esr"] < 0.1
+    return daisy.prepare(model)
 
 
 @pytest.fixture(scope="module")
