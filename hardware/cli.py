@@ -1,12 +1,14 @@
 """The commands that speak to a pedal: `pedal run`, `pedal verify`, `pedal reamp`, `pedal demo`."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from export.cli import cabinet_options, read_cabinet
 from hardware.connect import VIRTUAL, open_link, place_option, require_engine
+from hardware.link import on_trial
 from hardware.program_link import COMMANDS
 from hardware.protocol import Engine, Parameter
 from hardware.slots import blob_of
@@ -72,7 +74,8 @@ def run(
 ) -> None:
     """Play the guitar in SOURCE (WAV or FLAC) through a pedal and write what comes back to DESTINATION.
 
-    A pedal that keeps its models plays the one that it has, unless --model gives it another.
+    A pedal that keeps its models plays the one that it has, unless --model gives it another, for the time being in its
+    last slot.
     """
     from tqdm import tqdm
 
@@ -87,11 +90,10 @@ def run(
     if model is None and (place in COMMANDS or place == VIRTUAL):  # which begin without one
         model = _newest_blob()
     blob = blob_of(model, engine) if model else None
-    with open_link(place) as link:
+    with open_link(place) as link, ExitStack() as stack:
         require_engine(link, engine)
         if blob:
-            link.load(0, blob)
-            link.select(0, engine)
+            stack.enter_context(on_trial(link, blob, engine))
             link.reset()
         slot = link.hello().active_slot
         if slot is None:
@@ -128,7 +130,8 @@ def verify(
 ) -> None:
     """Prove that a pedal plays MODEL (a model.pt): play a DI through both and compare sample by sample.
 
-    Exits with 1 when a limit is missed.
+    The model goes to the pedal's last slot; afterwards the pedal plays the model that it played before. Exits with 1
+    when a limit is missed.
     """
     import numpy as np
 

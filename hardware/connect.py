@@ -12,7 +12,7 @@ from hardware.link import PedalLink
 from hardware.program_link import COMMANDS, ProgramLink
 from hardware.protocol import BAUD, Engine
 from hardware.serial_link import SerialLink
-from hardware.usb_audio import UsbAudioLink, find_pedal
+from hardware.usb_audio import UsbAudioLink, cannot_open, find_pedal
 from training.errors import InputError
 
 VIRTUAL = "virtual-daisy"
@@ -44,9 +44,9 @@ def _open_port(place: str) -> serial.Serial:
     if place not in {known.device for known in list_ports.comports()} and not Path(place).exists():
         raise InputError(f"--on {place}: no such serial port; a pedal is at: {PLACES}")
     try:
-        return serial.Serial(place, BAUD)
+        return serial.Serial(place, BAUD, exclusive=True)
     except (serial.SerialException, ValueError, OSError) as error:
-        raise InputError(f"cannot open the pedal at {place}: {error}") from error
+        raise cannot_open(place, error) from error
 
 
 def place_option(default: str) -> Callable:

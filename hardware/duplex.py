@@ -22,6 +22,8 @@ RATE_HZ = 48_000
 CHANNELS = 2
 STALLED_SECONDS = 1.0
 REPORT_SECONDS = 0.05
+FORGETTING_SECONDS = 0.05
+"""Of what the pedal holds, and of its ramp from the guitar to the host."""
 INTERFACES = {"Linux": ("ALSA",), "Darwin": ("Core Audio",), "Windows": ("Windows WASAPI", "Windows WDM-KS")}
 """Which give a program the device itself, by the system."""
 
@@ -146,9 +148,12 @@ def main() -> None:
     say(latency_s=stream.latency)
     incoming: BinaryIO = sys.stdin.buffer
     count = int.from_bytes(incoming.read(8), "little")
-    take.play(np.frombuffer(incoming.read(count * 8), "<i4").reshape(-1, CHANNELS))
+    samples = np.frombuffer(incoming.read(count * 8), "<i4").reshape(-1, CHANNELS)
+    time.sleep(sum(stream.latency) + FORGETTING_SECONDS)  # what comes until then was recorded before it was asked for
+    take.play(samples)
     wait(take, count)
     frames = take.frames
+    say(recorded=frames)
     say(frames=frames, interruptions=take.interruptions)
     sys.stdout.buffer.write(take.recorded[:frames].tobytes())
     sys.stdout.buffer.flush()

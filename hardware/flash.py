@@ -46,11 +46,11 @@ def check_image(path: Path) -> bytes:
         raise InputError(f"{path}: is a model, not firmware")
     if image[:4] == b"\x7fELF":
         raise InputError(f"{path}: is an ELF file; to be flashed is firmware.bin, which is made from it")
-    if len(image) > FLASH_BYTES:
-        raise InputError(f"{path}: has {len(image):,} bytes; the chip's flash has {FLASH_BYTES:,}")
     wrong = _wrong_with_vectors(image)
     if wrong:
         raise InputError(f"{path}: is an image for another board, or none: {wrong}")
+    if len(image) > FLASH_BYTES:
+        raise InputError(f"{path}: has {len(image):,} bytes; the chip's flash has {FLASH_BYTES:,}")
     return image
 
 

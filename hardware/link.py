@@ -1,6 +1,7 @@
 """The one protocol through which the PC speaks to a pedal, wherever that pedal is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from export.description import Description
 from hardware.protocol import CounterUnit, Engine, Parameter
+from training.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class PedalInfo:
     active_engine: Engine
     counter_unit: CounterUnit
     budget_per_frame: int
+
+    @property
+    def trial_slot(self) -> int:
+        """The last one, in which `pedal verify` and `run` put the models that they play: the others are the user's."""
+        return self.slot_count - 1
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,20 @@ class UsbStats:
     level_min: int
     level_max: int
     feedback: int
+
+
+@contextmanager
+def on_trial(link: "PedalLink", blob: bytes, engine: Engine) -> Iterator[int]:
+    """The pedal plays `blob`, from the slot that this gives; afterwards what it played before."""
+    before = link.hello()
+    link.load(before.trial_slot, blob)
+    link.select(before.trial_slot, engine)
+    try:
+        yield before.trial_slot
+    finally:
+        if before.active_slot not in (None, before.trial_slot):
+            with suppress(InputError):  # it may be gone
+                link.select(before.active_slot, before.active_engine)
 
 
 class PedalLink(Protocol):

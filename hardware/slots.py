@@ -52,7 +52,7 @@ def upload(model: Path, slot: int | None, place: str) -> None:
     with open_link(place) as link:
         taken = filled(link)
         if slot is None:
-            empty = [free for free in range(link.hello().slot_count) if free not in taken]
+            empty = [free for free in range(link.hello().trial_slot) if free not in taken]
             if not empty:
                 raise InputError("all slots are filled: say with --slot which model to replace")
             slot = empty[0]

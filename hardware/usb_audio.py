@@ -5,6 +5,7 @@ it made of that, frame by frame. So channel 1 tells how late it is, and whether 
 """
 
 import contextlib
+import errno
 import json
 import platform
 import queue
@@ -43,6 +44,8 @@ PROBE_FRAMES = 4096
 SEEN_FRAMES = 1024
 """By which it is found again what was sent."""
 FULL_SCALE = 2**23
+LIVE_BLOCK_FRAMES = 48
+"""With which the firmware begins."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,15 @@ def find_pedal(serial_number: str = "") -> Any:
     return pedals[0]
 
 
+def cannot_open(device: str, error: Exception) -> InputError:
+    """What to say when the serial port of a pedal does not open."""
+    if getattr(error, "errno", None) == errno.EACCES and platform.system() == "Linux":
+        return InputError(
+            f"no permission for the pedal at {device}: join its group (sudo usermod -aG dialout $USER) and log in anew"
+        )
+    return InputError(f"cannot open the pedal at {device}: {error}")
+
+
 def _is_pedal(port: Any) -> bool:
     if platform.system() == "Windows":  # which gives the driver's manufacturer
         return (port.vid, port.pid) == IDENTITY
@@ -84,9 +96,9 @@ class UsbAudioLink(SerialLink):
         self._found = port
         self._latency_s = latency_s
         try:
-            super().__init__(serial.Serial(port.device, BAUD, write_timeout=SILENCE_SECONDS))
+            super().__init__(serial.Serial(port.device, BAUD, write_timeout=SILENCE_SECONDS, exclusive=True))
         except (serial.SerialException, ValueError, OSError) as error:
-            raise InputError(f"cannot open the pedal at {port.device}: {error}") from error
+            raise cannot_open(port.device, error) from error
 
     def process(
         self, samples: np.ndarray, block_frames: int = 48, progress: Callable[[int], object] | None = None
@@ -97,6 +109,13 @@ class UsbAudioLink(SerialLink):
         or has a converter or a mixer in the way.
         """
         self.set(Parameter.BLOCK_FRAMES, block_frames)
+        try:
+            return self._takes(samples, progress)
+        finally:
+            with contextlib.suppress(InputError):  # it may be gone
+                self.set(Parameter.BLOCK_FRAMES, LIVE_BLOCK_FRAMES)
+
+    def _takes(self, samples: np.ndarray, progress: Callable[[int], object] | None) -> np.ndarray:
         meter = _Meter(len(samples), progress)
         sent = _with_marks(samples)
         for _ in range(TAKES):
@@ -230,7 +249,8 @@ class _Stream:
             stderr=subprocess.DEVNULL,
         )
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def __enter__(self) -> Self:
         try:
@@ -244,6 +264,10 @@ class _Stream:
         self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel may hold it a while
             self._process.wait(SILENCE_SECONDS)
+            self._listener.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
 
     def play(self, samples: np.ndarray, meter: _Meter) -> tuple[np.ndarray, Dropout | None]:
         """Play and record; `samples` int32 [frames, 2] of 24 bits, and what is returned likewise."""
@@ -251,13 +275,15 @@ class _Stream:
         with contextlib.suppress(OSError):  # the process says itself why it is gone
             self._process.stdin.write(len(samples).to_bytes(8, "little") + (samples << 8).astype("<i4").tobytes())
             self._process.stdin.flush()
-        while "frames" not in (message := self._next(STALLED_SECONDS)):
-            meter.reach(message["recorded"])
+        recorded = 0
+        while "frames" not in (message := self._next(START_SECONDS if recorded >= len(samples) else STALLED_SECONDS)):
+            recorded = message["recorded"]
+            meter.reach(recorded)
         meter.reach(message["frames"])
         # rounded: Core Audio's float samples come back a little smaller
-        recorded = (message["samples"].astype(np.int64) + 128 >> 8).astype(np.int32)
+        rounded = (message["samples"].astype(np.int64) + 128 >> 8).astype(np.int32)
         first = message["interruptions"][0] if message["interruptions"] else None
-        return recorded, Dropout(first[0], f"PortAudio reports {first[1]}") if first else None
+        return rounded, Dropout(first[0], f"PortAudio reports {first[1]}") if first else None
 
     def _next(self, seconds: float) -> dict[str, Any]:
         try:

@@ -10,7 +10,7 @@ from export import daisy
 from export.daisy import SAMPLE_RATE_HZ, Exported, signal_to_noise_db
 from export.fixed_point import from_q31, to_q31
 from hardware.connect import require_engine
-from hardware.link import PedalLink
+from hardware.link import PedalLink, on_trial
 from hardware.protocol import CounterUnit, Engine, Parameter
 
 LARGEST_DELAY_FRAMES = 12_000
@@ -97,27 +97,25 @@ def verify(
     """
     require_engine(link, engine)
     model = exported.model
-    link.load(0, exported.blob(low_weights=engine == Engine.RTNEURAL))
-    link.select(0, engine)
-    link.set(Parameter.INPUT_LEVEL, 1.0)
-    link.set(Parameter.OUTPUT_LEVEL, 1.0)
-    link.set(Parameter.TONE, 0.5)
-    link.set(Parameter.GATE, 0.0)
-    link.set(Parameter.BYPASS, 0)
-    link.reset()  # the model is now loaded and its knobs at their defaults
     values = [knob.default for knob in model.knobs] if knobs is None else knobs
-    for index, (knob, value) in enumerate(zip(model.knobs, values, strict=True)):
-        link.set(Parameter(Parameter.KNOB_1 + index), knob.normalised(value))
-    link.reset()
-    link.clear_stats()
-    info = link.hello()
-
     sent = to_q31(np.concatenate([di, np.zeros(LARGEST_DELAY_FRAMES)]))
-    with tqdm(
-        total=len(sent), unit="frame", unit_scale=True, desc=f"{info.board}, {engine.name.lower()}", disable=None
-    ) as bar:
-        received = link.process(sent >> 8, block_frames, bar.update)
-    stats = link.stats()
+    with on_trial(link, exported.blob(low_weights=engine == Engine.RTNEURAL), engine):
+        link.set(Parameter.INPUT_LEVEL, 1.0)
+        link.set(Parameter.OUTPUT_LEVEL, 1.0)
+        link.set(Parameter.TONE, 0.5)
+        link.set(Parameter.GATE, 0.0)
+        link.set(Parameter.BYPASS, 0)
+        link.reset()  # the model is now loaded and its knobs at their defaults
+        for index, (knob, value) in enumerate(zip(model.knobs, values, strict=True)):
+            link.set(Parameter(Parameter.KNOB_1 + index), knob.normalised(value))
+        link.reset()
+        link.clear_stats()
+        info = link.hello()
+        with tqdm(
+            total=len(sent), unit="frame", unit_scale=True, desc=f"{info.board}, {engine.name.lower()}", disable=None
+        ) as bar:
+            received = link.process(sent >> 8, block_frames, bar.update)
+        stats = link.stats()
 
     played = from_q31(sent)
     reference = daisy.reference(model, exported.quantized.resampling, sent, values, exported.cabinet)

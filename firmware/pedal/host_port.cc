@@ -161,6 +161,7 @@ Status HostPort::Dispatch(Message message, Reader& request, Writer& reply) {
     case Message::kSet: {
       const auto parameter = request.Take<Parameter>();
       const auto value = request.Take<int32_t>();
+      if (parameter == Parameter::kReamp && stream_ == nullptr) return bad("this pedal has no audio on USB");
       if (parameter != Parameter::kBlockFrames && parameter != Parameter::kReamp)
         has_set_ = true;  // before the knobs are looked at again
       if (!request.AtEnd() || Set(parameter, value) != Status::kOk)

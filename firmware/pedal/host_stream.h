@@ -14,7 +14,7 @@ struct HostFrame {
 
 struct HostStreamStats {
   std::atomic<uint32_t> frames_from_host{0}, frames_to_host{0};
-  std::atomic<uint32_t> underruns{0}, overruns{0};            // times that either stream began again, with a gap
+  std::atomic<uint32_t> underruns{0}, overruns{0};            // gaps: packets too few, or too many for the ring
   std::atomic<uint32_t> level_min{UINT32_MAX}, level_max{0};  // frames in the playback buffer, looked at each ms
   std::atomic<uint32_t> feedback{0};                          // the last, frames a ms in 16.16
 

@@ -75,10 +75,11 @@ void UsbAudio::BeginBlock(size_t frames) {
   mark.position = position_();
   mark.frames = static_cast<uint32_t>(frames);
   mark.opening = openings_;
+  const uint32_t first_received = first_received_;  // before `received_`, which is never less
   const uint32_t received = received_;
 
   if (mark.opening != last.opening || mark.frames != last.frames) plays_ = false;
-  if (mark.opening != last.opening) taken_ = first_received_.load();
+  if (mark.opening != last.opening) taken_ = first_received;
   const auto target = static_cast<uint32_t>(TargetLevel(mark));
   const bool was_playing = plays_;
   if (plays_) {
@@ -193,7 +194,7 @@ uint32_t UsbAudio::CaptureEnd() const {
 void UsbAudio::SendCapture() {
   const uint32_t end = CaptureEnd();
   auto ready = static_cast<int32_t>(end - sent_);
-  if (ready > kLongestCapture) {  // the host has slept
+  if (ready > kLongestCapture || ready < -static_cast<int32_t>(kRingFrames)) {  // the host has slept, maybe for long
     ++stats.overruns;
     sent_ = end;
     ready = 0;

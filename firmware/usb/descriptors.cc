@@ -100,10 +100,10 @@ constexpr auto kEntities = Join(kClockSource, InputTerminal(kPlaybackEntity, kSt
                                 OutputTerminal(kCaptureEntity, kStreamTerminal, kInputJackEntity));
 
 constexpr size_t kAudioHeaderBytes = 9;
-constexpr uint8_t kMixerCategory = 8;  // I/O box
+constexpr uint8_t kIoBoxCategory = 8;
 constexpr auto kAudioControl = Join(
     InterfaceDescriptor(kAudioControlInterface, 0, 0, kAudioClass, kControlSubclass, kAudioProtocol2),
-    Descriptor(kClassInterface, U8(1), U16(0x0200), kMixerCategory, U16(kAudioHeaderBytes + kEntities.size()), U8(0)),
+    Descriptor(kClassInterface, U8(1), U16(0x0200), kIoBoxCategory, U16(kAudioHeaderBytes + kEntities.size()), U8(0)),
     kEntities);
 
 // Audio 2.0, 4.9 and 4.10; Audio Formats 2.0, 2.3.1.6: PCM

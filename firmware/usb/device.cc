@@ -44,10 +44,15 @@ void UsbDevice::Init(UsbController* controller, uint32_t (*position)(), const ch
 void UsbDevice::OnReset() {
   SetConfiguration(0);
   takes_data_ = false;
-  host_lost_ = true;
+  LoseHost();
 }
 
-void UsbDevice::OnSuspend() { host_lost_ = true; }
+void UsbDevice::OnSuspend() { LoseHost(); }
+
+void UsbDevice::LoseHost() {
+  serial.OnHostLost();
+  host_lost_ = true;
+}
 
 void UsbDevice::OnStartOfFrame() {
   if (configuration_ == 0) return;

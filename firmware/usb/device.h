@@ -18,8 +18,12 @@ class UsbDevice final : public UsbEvents {
   // that stays there, at most 30 are told. The controller is to be connected afterwards.
   void Init(UsbController* controller, uint32_t (*position)(), const char* serial_number);
 
-  // Whether the host has left, gone to sleep or begun anew since this was last asked.
-  bool TakeHostLost() { return host_lost_.exchange(false); }
+  // The host has left, gone to sleep or begun anew, and the main loop has not yet taken it in.
+  bool host_lost() const { return host_lost_; }
+  void TakeHostLost() {
+    host_lost_ = false;
+    serial.DropReceived();
+  }
 
   UsbAudio audio;
   UsbSerial serial;
@@ -43,6 +47,7 @@ class UsbDevice final : public UsbEvents {
   bool SetHalt(const UsbSetup& setup, bool halted);
   void SendNext();
   void Refuse();
+  void LoseHost();
 
   bool IsOpen(uint8_t endpoint) const;
   void SetConfiguration(uint8_t configuration);

@@ -20,6 +20,7 @@ void UsbSerial::Init(UsbController* controller) {
   controller_ = controller;
   open_ = sends_ = false;
   receives_ = ends_short_ = false;
+  lost_at_ = received_.written();
   std::memcpy(line_coding_, kUsualLineCoding, sizeof line_coding_);
 }
 

@@ -18,7 +18,11 @@ class ByteRing {
  public:
   size_t size() const { return written_ - read_; }
   size_t room() const { return kSize - size(); }
+  uint32_t written() const { return written_; }
   void Clear() { read_ = written_.load(); }  // by the reader
+  void DropUntil(uint32_t written) {         // by the reader: what had been written then
+    if (static_cast<int32_t>(written - read_) > 0) read_ = written;
+  }
 
   void Put(const uint8_t* data, size_t size) {  // at most `room`
     const uint32_t written = written_;
@@ -45,7 +49,7 @@ class UsbSerial {
   bool open() const { return open_; }
   bool Readable() const { return received_.size() > 0; }
   bool Read(uint8_t* byte);
-  void DropReceived() { received_.Clear(); }
+  void DropReceived() { received_.DropUntil(lost_at_); }  // from the host that was lost last
 
   // To be written at most `room` at once; what is more is dropped, and all while the port is not open.
   size_t room() const { return sending_.room(); }
@@ -55,6 +59,7 @@ class UsbSerial {
   // For the device, from events.
   void Open();
   void Close();
+  void OnHostLost() { lost_at_ = received_.written(); }
   int Answer(const UsbSetup& setup, uint8_t* answer);
   bool Act(const UsbSetup& setup, const uint8_t* data);
   void OnStartOfFrame();
@@ -72,7 +77,8 @@ class UsbSerial {
   std::atomic<bool> open_;
   bool receives_;
   std::atomic<bool> sends_;
-  bool ends_short_;  // a full packet went out last
+  std::atomic<uint32_t> lost_at_;  // in what was received
+  bool ends_short_;                // a full packet went out last
   uint8_t line_coding_[kLineCodingBytes];
   ByteRing<2048> received_;
   ByteRing<8192> sending_;  // more than the longest frame

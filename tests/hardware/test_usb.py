@@ -30,7 +30,9 @@ LATENCIES_S = (0.1, 0.05, 0.03, 0.01)
 REPLUGS = 10
 CONFIG = TrainingConfig(model="lstm-12", steps=1500, streams=8, segment_frames=512, run_in_frames=512)
 LAST_BITS = 16
-TIMEOUT_S = 900
+NOISE_S, NOISE_PEAK = 60.0, 3
+GONE = "is gone|has stopped|has ended|silent|no sound device"
+TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="module")
@@ -86,17 +88,19 @@ def results(folder, di, exported):
         files = {"di": f"/run/out/{di}.npy", "blob": "/run/out/amp.pedal", "into": name}
         return scenario(name, do, *pedals, **files, **more)
 
+    noisy = [plain, "--guitar", "/run/out/noise.raw"]  # as the converter of a pedal is, with nothing plugged in
     frozen = [plain, "--freeze-feedback", "--ppm", "1000"]
     commands = [
-        scenario("verify", "command", [plain], arguments=verify),
+        scenario("verify", "command", noisy, arguments=verify),
         scenario("frozen", "command", frozen, arguments=run),
         scenario("unplugged", "unplugged", [plain], arguments=run, after_s=1.0),
         take("sanitized", [sanitized]),
     ]
     links = [
         scenario("look", "look", [plain]),
-        take("latencies", [plain], latencies_s=LATENCIES_S),
-        take("slow", [plain, "--ppm", "-200"]),
+        take("latencies", noisy, latencies_s=LATENCIES_S),
+        take("slow", [*noisy, "--ppm", "-200"]),
+        take("fast", [*noisy, "--ppm", "1000"]),
         take("soak", [plain, "--ppm", "200"], di="soak"),
         take("replugged", [plain], do="replug", times=REPLUGS),
         scenario("two", "command", [plain], [plain], arguments=["slots", "--on", "usb"]),
@@ -123,6 +127,8 @@ def results(folder, di, exported):
         np.save(shared / "di.npy", di)
         np.save(shared / "soak.npy", np.tile(di, round(SOAK_S / TAKE_S)))
         np.pad(di, (round(SETTLING_S * RATE_HZ), 0)).astype("<i4").tofile(shared / "guitar.raw")
+        noise = np.random.default_rng(0).integers(-NOISE_PEAK, NOISE_PEAK, round(NOISE_S * RATE_HZ), endpoint=True)
+        noise.astype("<i4").tofile(shared / "noise.raw")
     script = shlex.quote(str(Path(__file__).with_name("usb_in_guest.py")))
     command = f"cd {shlex.quote(str(REPOSITORY))} && PYTHONPATH=$PWD {shlex.quote(sys.executable)} {script}"
     # time there is what the processor has done, so a busy host makes no difference
@@ -174,7 +180,7 @@ def test_each_latency_gives_the_same_audio_and_its_round_trip(results, folder, d
     assert round_trips == sorted(round_trips, reverse=True) and round_trips[-1] < round_trips[0]
 
 
-@pytest.mark.parametrize("name", ["slow", "sanitized", "second", "replugged"])
+@pytest.mark.parametrize("name", ["slow", "fast", "sanitized", "second", "replugged"])
 def test_the_audio_is_what_the_native_engine_plays(results, folder, di, native, name):
     numbers(results[name])
     np.testing.assert_array_equal(output(folder, name), native(di))
@@ -195,7 +201,7 @@ def test_frozen_feedback_fails_with_the_place(results):
 
 
 def test_unplugging_while_it_plays_is_one_line_within_two_seconds(results):
-    assert "the pedal" in error(results["unplugged"])
+    assert re.search(GONE, error(results["unplugged"]))
     assert results["unplugged"]["seconds"] < 2
 
 
@@ -203,7 +209,7 @@ def test_replugging_in_the_midst_of_takes(results):
     interrupted = results["replugged"]["interrupted"]
     assert len(interrupted) == REPLUGS
     for result in interrupted:
-        error(result)
+        assert re.search(GONE, error(result))
 
 
 def test_of_two_pedals_one_is_chosen_by_its_serial_number(results):

@@ -74,6 +74,7 @@ bool Audio::Init(Callback callback, size_t block_frames) {
 }
 
 void Audio::SetBlock(size_t block_frames) {
+  if (block_frames == block_frames_) return;
   const uint32_t mask = MaskAudioInterrupt();
   Stop();
   block_frames_ = block_frames;

@@ -85,7 +85,15 @@ void Use(Line next) {
   line = next;
 }
 
+void ForgetLostHost() {
+  if (!usb.host_lost()) return;
+  if (line == Line::kUsb) pedal.host.Quiet();  // before: what it still answers goes nowhere
+  usb.TakeHostLost();
+  pedal.input.SetReamp(false);
+}
+
 bool ReadHost(uint8_t* byte) {
+  ForgetLostHost();
   if (UsbReadable() && usb.serial.Read(byte)) {
     Use(Line::kUsb);
     return true;
@@ -109,6 +117,7 @@ uint32_t BoardCounter() { return CycleCount(); }
 uint32_t BoardBudgetPerFrame(EngineKind) { return kBudgetPerFrame; }
 void BoardSend(const uint8_t* data, size_t size) {
   if (line == Line::kSerial) return serial.Write(data, size);
+  if (usb.host_lost()) return;  // who asked has gone
   WaitMicroseconds(kUsbTimeoutUs, [size] { return !usb.serial.open() || usb.serial.room() >= size; });
   usb.serial.Write(data, size);
 }
@@ -144,11 +153,7 @@ int main() {
   UnmaskInterrupts();
 
   for (;;) {
-    if (usb.TakeHostLost()) {
-      usb.serial.DropReceived();
-      if (line == Line::kUsb) pedal.host.Quiet();
-      pedal.input.SetReamp(false);
-    }
+    ForgetLostHost();
     for (uint8_t byte; ReadHost(&byte); frames_since_quiet = 0) {
       pedal.host.Receive(byte);
       watchdog.Feed();

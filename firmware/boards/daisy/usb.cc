@@ -22,7 +22,7 @@ constexpr uint32_t Words(size_t bytes) { return (bytes + 3) / 4; }
 constexpr size_t kLargestPacketBytes = kMaxPacketFrames * kUsbFrameBytes;
 constexpr uint32_t kOutEndpoints = 3;
 constexpr uint32_t kReceiveFifoWords = (5 * 1 + 8) + 4 * (Words(kLargestPacketBytes) + 1) + 2 * kOutEndpoints + 1;
-constexpr uint32_t kSendFifoWords[Usb::kEndpoints] = {
+constexpr uint32_t kSendFifoWords[Usb::kEndpointNumbers] = {
     2 * Words(kControlPacketBytes),  // 0, control
     16,                              // 1, feedback
     2 * Words(kLargestPacketBytes),  // 2, audio
@@ -33,7 +33,7 @@ constexpr uint32_t SendFifoStart(int number) {
   return number == 0 ? kReceiveFifoWords : SendFifoStart(number - 1) + kSendFifoWords[number - 1];
 }
 constexpr uint32_t kFifoRamWords = 1024;
-static_assert(SendFifoStart(Usb::kEndpoints) <= kFifoRamWords);
+static_assert(SendFifoStart(Usb::kEndpointNumbers) <= kFifoRamWords);
 
 constexpr int NumberOf(uint8_t endpoint) { return endpoint & ~kUsbIn; }
 constexpr bool PacketsFit() {
@@ -133,7 +133,7 @@ void InitDevice() {
   OTG_FS->PCGCCTL = 0;
   OTG_FS->DCFG = OTG_DCFG_DSPD_FULL;
   OTG_FS->GRXFSIZ = kReceiveFifoWords;
-  for (int number = 0; number < Usb::kEndpoints; ++number) {
+  for (int number = 0; number < Usb::kEndpointNumbers; ++number) {
     Register& place = number == 0 ? OTG_FS->DIEPTXF0 : OTG_FS->DIEPTXF[number - 1];
     place = SendFifoStart(number) | kSendFifoWords[number] << OTG_DIEPTXF_INEPTXFD;
   }
@@ -287,7 +287,7 @@ void Usb::EmptyReceiveFifo() {
   while (OTG_FS->GINTSTS & OTG_GINTSTS_RXFLVL) {
     const uint32_t status = OTG_FS->GRXSTSP;
     const size_t bytes = status >> OTG_GRXSTSP_BCNT & 0x7FF;
-    FromHost& packet = from_host_[std::min<uint32_t>(status & 15, kEndpoints - 1)];
+    FromHost& packet = from_host_[std::min<uint32_t>(status & 15, kEndpointNumbers - 1)];
     switch (status >> OTG_GRXSTSP_PKTSTS & 15) {
       case OTG_PKTSTS_OUT_DATA:
         ReadPacket(bytes, packet.data, packet.queued ? packet.room : 0);
@@ -309,7 +309,7 @@ void Usb::EmptyReceiveFifo() {
 }
 
 void Usb::HandleReset() {
-  for (int number = 1; number < kEndpoints; ++number) {
+  for (int number = 1; number < kEndpointNumbers; ++number) {
     Close(number);
     Close(kUsbIn | number);
   }
@@ -331,6 +331,7 @@ void Usb::HandleSetup() {
   if (!setup_completed_) return;  // another is coming in
   setup_completed_ = false;
   StopIn(0);
+  OTG_FS->in[0].DIEPINT = OTG_EPINT_XFRC;
   to_host_[0] = {};
   from_host_[0] = {};
   const UsbSetup setup = {static_cast<uint8_t>(setup_[0]), static_cast<uint8_t>(setup_[0] >> 8),
@@ -342,7 +343,7 @@ void Usb::HandleSetup() {
 void Usb::HandleIn(int number) {
   if (!(OTG_FS->in[number].DIEPINT & OTG_EPINT_XFRC)) return;
   OTG_FS->in[number].DIEPINT = OTG_EPINT_XFRC;
-  if (!to_host_[number].queued) return;
+  if (!to_host_[number].queued || (number == 0 && setup_completed_)) return;  // of a request that is over
   to_host_[number].queued = false;
   events_->OnSent(kUsbIn | number);
 }
@@ -361,7 +362,7 @@ void Usb::HandleOut(int number) {
 
 // "Incomplete isochronous IN data transfers", but that the packet is not given up.
 void Usb::RepeatIncompleteIn() {
-  for (int number = 1; number < kEndpoints; ++number) {
+  for (int number = 1; number < kEndpointNumbers; ++number) {
     if (!MissedItsFrame(OTG_FS->in[number].DIEPCTL)) continue;
     StopIn(number);
     if (!(OTG_FS->in[number].DIEPINT & OTG_EPINT_XFRC)) StartIn(number);
@@ -380,10 +381,10 @@ void Usb::HandleInterrupt() {
   if (flags & OTG_GINTSTS_RXFLVL) EmptyReceiveFifo();
   // What was sent comes first: it may be the end of the request before the one that is received.
   const uint32_t endpoints = OTG_FS->DAINT & OTG_FS->DAINTMSK;
-  for (int number = 0; number < kEndpoints; ++number) {
+  for (int number = 0; number < kEndpointNumbers; ++number) {
     if (endpoints & Bit(number)) HandleIn(number);
   }
-  for (int number = 0; number < kEndpoints; ++number) {
+  for (int number = 0; number < kEndpointNumbers; ++number) {
     if (endpoints & Bit(OTG_DAINT_OUT + number)) HandleOut(number);
   }
   if (flags & OTG_GINTSTS_IISOIXFR) RepeatIncompleteIn();

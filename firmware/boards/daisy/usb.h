@@ -12,7 +12,7 @@ namespace oddity {
 
 class Usb final : public UsbController {
  public:
-  static constexpr int kEndpoints = 5;  // each way, 0 among them; the core has 9, and FIFOs for these
+  static constexpr int kEndpointNumbers = 5;  // each way, 0 among them; the core has 9, and FIFOs for these
 
   // Nothing happens when the controller does not start: the pedal plays without.
   void Connect(UsbEvents* events) override;
@@ -53,8 +53,8 @@ class Usb final : public UsbController {
   void StopOut(int number, uint32_t how);
 
   UsbEvents* events_;
-  ToHost to_host_[kEndpoints];
-  FromHost from_host_[kEndpoints];
+  ToHost to_host_[kEndpointNumbers];
+  FromHost from_host_[kEndpointNumbers];
   uint32_t setup_[2];
   bool setup_completed_;
 };

@@ -157,9 +157,9 @@ int PlayOnUsb(const Options& options) {
       codec.Advance();
       usbip.Frame();
     }
-    if (usb.TakeHostLost()) {
-      usb.serial.DropReceived();
-      pedal.host.Quiet();
+    if (usb.host_lost()) {
+      pedal.host.Quiet();  // before: what it still answers goes nowhere
+      usb.TakeHostLost();
       pedal.input.SetReamp(false);
     }
     for (uint8_t byte; usb.serial.room() >= kMaxPayload + kFrameOverheadBytes && usb.serial.Read(&byte);) {
@@ -185,6 +185,7 @@ uint32_t BoardCounter() {
 }
 
 void BoardSend(const uint8_t* data, size_t size) {
+  if (on_usb && usb.host_lost()) return;  // who asked has gone
   if (on_usb) return usb.serial.Write(data, size);
   line.Write(data, size);
 }

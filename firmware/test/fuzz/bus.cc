@@ -96,9 +96,11 @@ void Bus::Do(int operation, Input& input) {
     case 8:
       suspended_ = false;
       controller.Reset();
+      OnHostLost();
       break;
     case 9:
       suspended_ ? controller.Resume() : controller.Suspend();
+      if (!suspended_) OnHostLost();
       suspended_ = !suspended_;
       break;
     case 10: {
@@ -251,6 +253,7 @@ void Bus::Open(uint8_t what) {
 void Bus::Enumerate() {
   suspended_ = false;
   controller.Reset();
+  OnHostLost();
   const auto told = [&](const UsbDescriptor& descriptor) {
     return packet_.size() == descriptor.size && std::equal(packet_.begin(), packet_.end(), descriptor.data);
   };

@@ -35,6 +35,7 @@ class Bus {
   virtual void EndBlock() {}
   virtual void RunMainLoop() = 0;
   virtual void OnSerialBytes(const Packet&) {}  // that the pedal has taken
+  virtual void OnHostLost() {}
 
  private:
   void Wake();

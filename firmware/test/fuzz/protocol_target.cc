@@ -142,9 +142,9 @@ class PedalOnBus final : public Bus {
   void EndBlock() override { pedal.EndBlock(); }
 
   void RunMainLoop() override {
-    if (device.TakeHostLost()) {
-      device.serial.DropReceived();
+    if (device.host_lost()) {
       pedal.host.Quiet();
+      device.TakeHostLost();
       pedal.input.SetReamp(false);
     }
     for (uint8_t byte; device.serial.room() >= kMaxPayload + kFrameOverheadBytes && device.serial.Read(&byte);) {

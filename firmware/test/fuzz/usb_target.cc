@@ -34,10 +34,7 @@ class Echo final : public Bus {
   }
 
   void RunMainLoop() override {
-    if (device.TakeHostLost()) {
-      device.serial.DropReceived();
-      sent_.clear();
-    }
+    if (device.host_lost()) device.TakeHostLost();
     for (uint8_t byte; device.serial.room() > 0 && device.serial.Read(&byte);) {
       REQUIRE(!sent_.empty() && sent_.front() == byte, "a byte was lost, or came from nowhere");
       sent_.pop_front();
@@ -46,6 +43,7 @@ class Echo final : public Bus {
     REQUIRE(device.serial.Readable() || sent_.empty(), "a byte was lost");
   }
 
+  void OnHostLost() override { sent_.clear(); }
   void OnSerialBytes(const Packet& bytes) override { sent_.insert(sent_.end(), bytes.begin(), bytes.end()); }
 
   std::deque<uint8_t> sent_;
