@@ -14,6 +14,8 @@ Tensors = dict[str, tf.Tensor]
 Parts = Callable[[np.ndarray], list[np.ndarray]]
 """What a matrix of weights is the sum of, each part with scales of its own."""
 
+SOFT_SIGN_STEPS = 16
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -49,7 +51,7 @@ def with_rest(matrix: np.ndarray) -> list[np.ndarray]:
 
 
 def _product(vector: tf.Tensor, matrix: np.ndarray, bias: np.ndarray, parts: Parts) -> tf.Tensor:
-    """`vector` [1, inputs] times `matrix` [outputs, inputs]: FULLY_CONNECTED, of each of the parts."""
+    """`vector` [rows, inputs] times `matrix` [outputs, inputs]: FULLY_CONNECTED, of each of the parts."""
     first, *others = parts(matrix)
     result = tf.matmul(vector, tf.constant(first), transpose_b=True) + tf.constant(bias)
     for part in others:
@@ -124,14 +126,9 @@ def _gru_layer(from_below: tf.Tensor, from_state: tf.Tensor, states: Tensors) ->
 def _eq(weights: Mapping[str, np.ndarray], frames: int, parts: Parts, integer: bool) -> Graph:
     blocks, taps = weights["fir"].shape
     memory = taps - 1
+    soft_sign = _integer_soft_sign if integer else _soft_sign
     first_dry = memory - int(weights["delay"])
     inputs = {"audio": (1, frames), **{f"history{block}": (1, memory) for block in range(blocks)}}
-
-    def soft_sign(u: tf.Tensor) -> tf.Tensor:
-        if not integer:
-            return u / (1.0 + tf.abs(u))
-        root = tf.math.rsqrt(1.0 + tf.abs(u))  # there is no integer division
-        return u * root * root
 
     def step(tensors: Tensors) -> Tensors:
         after: Tensors = {}
@@ -143,10 +140,34 @@ def _eq(weights: Mapping[str, np.ndarray], frames: int, parts: Parts, integer: b
             images = tf.reshape(heard, (1, 1, memory + frames, 1))
             fir, bias = weights["fir"][block : block + 1, ::-1], weights["bias"][block : block + 1]
             u = tf.reshape(_convolution(images, fir, bias, taps, parts), (1, frames))
-            x = (1 - gate) * heard[:, first_dry : first_dry + frames] + gate * soft_sign(u)
+            x = (1 - gate) * heard[:, first_dry : first_dry + frames] + gate * soft_sign(u, np.abs(fir).sum() + np.abs(bias[0]))
         return {"audio": x * float(weights["level"]), **after}
 
     return Graph(inputs, step)
+
+
+def _soft_sign(u: tf.Tensor, reach: float) -> tf.Tensor:
+    return u / (1.0 + tf.abs(u))
+
+
+def _integer_soft_sign(u: tf.Tensor, reach: float) -> tf.Tensor:
+    """u / (1 + |u|), with |u| up to `reach`, where there is no division: u times a sum of steps in |u|.
+
+    The steps are tanh((|u| - a_k) / width_k), a_k and the widths in geometric series; least squares find their shares:
+    1 / (1 + |u|) to within 0.1 %.
+    """
+    frames = u.shape[1]
+    places = np.geomspace(0.7, 1 + max(reach, 4.0), SOFT_SIGN_STEPS)
+    slopes = 1 / (places * (places[1] / places[0] - 1))
+    a = np.concatenate([np.linspace(0, 1, 400), np.geomspace(1, places[-1] - 1, 600)])
+    steps = np.column_stack([np.tanh((a[:, None] - places + 1) * slopes), np.ones(len(a))])
+    ridge = 1e-5 * np.sqrt(len(a)) * np.eye(SOFT_SIGN_STEPS + 1)
+    importance = (1 + a[:, None]) ** 0.7
+    wanted = np.concatenate([(importance / (1 + a[:, None]))[:, 0], np.zeros(len(ridge))])
+    shares = np.linalg.lstsq(np.vstack([steps * importance, ridge]), wanted, rcond=None)[0].astype(np.float32)
+    slope_rows, offsets = slopes[:, None].astype(np.float32), ((1 - places) * slopes).astype(np.float32)
+    rises = tf.tanh(_product(tf.reshape(tf.abs(u), (frames, 1)), slope_rows, offsets, with_rest))
+    return u * tf.reshape(_product(rises, shares[None, :-1], shares[-1:], with_rest), (1, frames))
 
 
 def _dense(weights: Mapping[str, np.ndarray], frames: int, parts: Parts) -> Graph:
@@ -164,3 +185,52 @@ def _dense(weights: Mapping[str, np.ndarray], frames: int, parts: Parts) -> Grap
         return {"audio": tf.reshape(x, (1, frames)), "history": heard[:, frames:]}
 
     return Graph({"audio": (1, frames), "history": (1, window - 1)}, step)
+
+
+def fused_lstm(weights: Mapping[str, np.ndarray], frames: int) -> Graph:
+    """LSTM layers that the converter takes for Keras's and makes UNIDIRECTIONAL_SEQUENCE_LSTM of, one each.
+
+    It knows Keras's by the attribute api_implements and the order of the arguments and results. The state begins at
+    zeros and stays in the runtime.
+    """
+    layers = sum(name.endswith(".state") for name in weights)
+    size, columns = weights["layer0.state"].shape[1], weights["layer0.input"].shape[1]
+    inputs: dict[str, tuple[int, ...]] = {"audio": (1, frames)}
+    if columns > 1:
+        inputs["knobs"] = (1, columns - 1)
+
+    def keras_lstm(
+        sequence: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor, state_kernel: tf.Tensor, bias: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        outputs = []
+        for frame in range(frames):
+            from_below = tf.matmul(sequence[:, frame], kernel) + bias
+            states = _lstm_layer(from_below, tf.matmul(h, state_kernel), {"h": h, "c": c})
+            h, c = states["h"], states["c"]
+            outputs.append(h)
+        return h, tf.stack(outputs, axis=1), h, c, tf.constant(0.0)
+
+    def step(tensors: Tensors) -> Tensors:
+        audio = tf.reshape(tensors["audio"], (1, frames, 1))
+        sequence = audio
+        if columns > 1:
+            held = tf.tile(tf.reshape(tensors["knobs"], (1, 1, columns - 1)), (1, frames, 1))
+            sequence = tf.concat([audio, held], axis=2)
+        for layer in range(layers):
+            marks = {"api_implements": f"lstm_{layer}", "api_preferred_device": "CPU"}
+            marked = tf.function(
+                keras_lstm,
+                autograph=False,
+                experimental_attributes={**marks, "go_backwards": False, "time_major": False},
+            )
+            own = {name: weights[f"layer{layer}.{name}"] for name in ("input", "state", "input_bias", "state_bias")}
+            kernels = (tf.constant(np.ascontiguousarray(own[name].T)) for name in ("input", "state"))
+            zeros = tf.zeros((1, size))
+            sequence = marked(sequence, zeros, zeros, *kernels, tf.constant(own["input_bias"] + own["state_bias"]))[1]
+        output = _product(tf.reshape(sequence, (frames, size)), weights["head"], weights["head_bias"], whole)
+        output = tf.reshape(output, (1, frames))
+        if residual := float(weights["residual"]):
+            output += tensors["audio"] if residual == 1 else tensors["audio"] * residual
+        return {"audio": output}
+
+    return Graph(inputs, step)
