@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-liter
 """Modules, and what they are called where they are installed from."""
 AGREEMENT_DB = 1.0
 """By which the SNR of runtimes may differ; of floats, whose rounding is the runtime's, below their gate only."""
-JUDGED_SECONDS, MEASURED_SECONDS = 1.0, 2.0
+TAKE_SECONDS, MEASURED_SECONDS = 4.0, 1.0
 PLAYED_MULTIPLIES = 3e9
 """Of a take that is played by plain kernels: a dense network's is shorter."""
-TAKE_SEED, TAKE_PEAK = 21, 0.5
+TAKE_SEED, TAKE_PEAK = 21, 0.9
 SETTLING_SECONDS = 0.5
 HOW_TO_STREAM = """\
 At the start: write `rest_integers` (of floats `rest`) of each state into the input of its name.
@@ -67,21 +67,39 @@ class Played:
 
 @dataclass(frozen=True)
 class File:
-    """A flavour that passed: its contents, where its inputs and outputs lie, and how it plays.
+    """A flavour as a file: its contents, where its inputs and outputs lie, and how it plays on each runtime.
 
-    `tried_db`: the SNR of each candidate by name.
+    `tried_db`: the worst SNR of each candidate by name.
     """
 
     candidate: Candidate
     contents: bytes
     layout: dict[str, Any]
-    tried_db: dict[str, float]
     snr_db: dict[str, float]
     played: dict[str, Played]
+    tried_db: dict[str, float] = field(default_factory=dict)
 
     @property
     def flavour(self) -> Flavour:
         return self.candidate.flavour
+
+    @property
+    def worst_db(self) -> float:
+        return min(self.snr_db.values(), default=-np.inf)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it is not shipped."""
+        if not self.snr_db:
+            return next(result.error for result in self.played.values() if result.error)
+        gate_db, best_db = self.flavour.gate_db, max(self.snr_db.values())
+        if self.worst_db < gate_db:
+            return f"{self.worst_db:.1f} dB SNR against the float model, under its gate of {gate_db:g} dB"
+        if self.flavour.integer and best_db - self.worst_db > AGREEMENT_DB:
+            return f"the runtimes do not agree: {self.worst_db:.1f} to {best_db:.1f} dB SNR"
+        if not all(result.identical_after_reset for result in self.played.values() if not result.error):
+            return "plays differently after a reset"
+        return None
 
 
 @dataclass(frozen=True)
@@ -130,11 +148,16 @@ def playable_frames(model: Model, seconds: float) -> int:
     return max(int(frames) // network.BLOCK_FRAMES, 1) * network.BLOCK_FRAMES
 
 
-def prepare(model: Model, audio: np.ndarray | None = None, said: Callable[[str], None] = lambda line: None) -> Exported:
+def prepare(
+    model: Model,
+    audio: np.ndarray | None = None,
+    seconds: float = MEASURED_SECONDS,
+    said: Callable[[str], None] = lambda line: None,
+) -> Exported:
     """Convert `model` to every flavour and keep what passes its gate.
 
-    `audio` (float [frames] at 48 kHz): what is calibrated on; by default a synthetic take. `said` gets a line for each
-    thing that takes a while. Raises InputError without the extra, for models that cannot be expressed, and when no
+    `audio` (float [frames] at 48 kHz): what is calibrated on; by default a synthetic take. `seconds`: of guitar that
+    is measured on. `said` gets a line for each thing that takes a while. Raises InputError without the extra, for models that cannot be expressed, and when no
     flavour passes.
     """
     network.require_expressible(model)
@@ -143,51 +166,29 @@ def prepare(model: Model, audio: np.ndarray | None = None, said: Callable[[str],
     if len(guitar) < daisy.MINIMUM_FRAMES or not np.any(guitar):
         raise InputError(f"nothing can be calibrated on {len(guitar)} frames of it; give some seconds of guitar")
     own = resampled(np.asarray(guitar, np.float32), PEDAL_RATE_HZ, model.sample_rate_hz)
-    take = make_take(model, _guitar(model), _settings(model))
+    take = make_take(model, _guitar(model, seconds), _settings(model))
+    candidates = _candidates(model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        candidates = _candidates(model)
-        said(f"converting to {len(network.flavours_of(model))} flavours, {len(candidates)} candidates")
+        said(f"converting {len(candidates)} candidates")
         _convert(model, own, candidates, folder)
         write_take(model, take, folder)
-        judged = playable_frames(model, JUDGED_SECONDS)
-        chosen: list[tuple[Candidate, dict[str, float]]] = []
-        refused: dict[str, str] = {}
-        said(f"trying each on {judged / model.sample_rate_hz:.2g} s of guitar")
-        tried_db = _tried(candidates, take, judged, present[0], folder)
-        for flavour in network.flavours_of(model):
-            own_db = {
-                candidate: tried_db[candidate]
-                for candidate in candidates
-                if candidate.flavour == flavour and candidate in tried_db
-            }
-            best = max(own_db, key=own_db.__getitem__)
-            if own_db[best] < flavour.gate_db:
-                refused[flavour.name] = f"{own_db[best]:.1f} dB SNR at best, under its gate of {flavour.gate_db:g} dB"
-            else:
-                chosen.append((best, {candidate.name: snr for candidate, snr in own_db.items()}))
-        said(f"measuring on {', '.join(present)}")
-        names = [candidate.name for candidate, _ in chosen]
-        played = {runtime: play(runtime, names, len(take.audio), folder) for runtime in present} if names else {}
-        files = []
-        for candidate, tried in chosen:
-            file = _file(candidate, tried, take, {runtime: played[runtime][candidate.name] for runtime in present}, folder)
-            if reason := _failure(file):
-                refused[candidate.flavour.name] = reason
-            else:
-                files.append(file)
+        best = _best(candidates, take, present, folder, said)
+    files = tuple(file for file in best if not file.failure)
+    refused = {file.flavour.name: file.failure for file in best if file.failure}
     if not files:
-        raise InputError(f"{model.name}: {'; '.join(f'{flavour} {why}' for flavour, why in refused.items())}")
-    return Exported(model, tuple(files), refused, network.rest(model), take)
+        raise InputError(f"{model.name}: {'; '.join(f'{flavour}: {why}' for flavour, why in refused.items())}")
+    return Exported(model, files, refused, network.rest(model), take)
 
 
-def _guitar(model: Model) -> np.ndarray:
-    """A take that nothing was calibrated on."""
+def _guitar(model: Model, seconds: float) -> np.ndarray:
+    """A take that nothing was calibrated on, from where it is loudest."""
     from training.guitar import render_take  # here, because numba takes a second to load
 
-    take = render_take(TAKE_SEED, MEASURED_SECONDS, PEDAL_RATE_HZ)
-    own = resampled(take / np.abs(take).max() * TAKE_PEAK, PEDAL_RATE_HZ, model.sample_rate_hz)
-    return own[: playable_frames(model, MEASURED_SECONDS)]
+    frames = playable_frames(model, seconds)
+    own = resampled(render_take(TAKE_SEED, TAKE_SECONDS, PEDAL_RATE_HZ), PEDAL_RATE_HZ, model.sample_rate_hz)
+    start = min(max(int(np.argmax(np.abs(own))) - frames // 4, 0), len(own) - frames)
+    return own[start : start + frames] / np.abs(own).max() * TAKE_PEAK
 
 
 def _settings(model: Model) -> list[list[float]]:
@@ -203,58 +204,47 @@ def _candidates(model: Model) -> list[Candidate]:
         if not flavour.integer:
             candidates.append(Candidate(flavour))
             continue
+        calibrations = list(network.CALIBRATIONS)[: None if flavour.numbers == "i16x8" or flavour.fused else 1]
         for weights in WEIGHTS if flavour.numbers == "i16x8" else WEIGHTS[:1]:
-            candidates += [Candidate(flavour, name, weights) for name in network.CALIBRATIONS]
+            candidates += [Candidate(flavour, name, weights) for name in calibrations]
     return candidates
 
 
-def _tried(
-    candidates: list[Candidate], take: Take, frames: int, runtime: str, folder: Path
-) -> dict[Candidate, float]:
-    """SNR of each candidate; those with weights twice only where once does not pass."""
-    tried_db: dict[Candidate, float] = {}
-    passed: set[Flavour] = set()
+def _best(
+    candidates: list[Candidate], take: Take, present: list[str], folder: Path, said: Callable[[str], None]
+) -> list[File]:
+    """The best candidate of each flavour; those with weights twice are tried only where once does not pass."""
+    tried: dict[Flavour, list[File]] = {}
     for weights in WEIGHTS:
+        passed = {flavour for flavour, files in tried.items() if any(not file.failure for file in files)}
         now = [one for one in candidates if one.weights == weights and one.flavour not in passed]
-        if not now:
-            continue
-        played = play(runtime, [candidate.name for candidate in now], frames, folder)
+        names = [candidate.name for candidate in now]
+        played = {}
+        for runtime in present if now else []:
+            said(f"playing {len(now)} candidates on {RUNTIMES[runtime]}")
+            played[runtime] = play(runtime, names, len(take.audio), folder)
         for candidate in now:
-            result = played[candidate.name]
-            tried_db[candidate] = -np.inf if result.error else _snr_db(take, result.output)
-            if tried_db[candidate] >= candidate.flavour.gate_db:
-                passed.add(candidate.flavour)
-    return tried_db
+            own = {runtime: played[runtime][candidate.name] for runtime in present}
+            tried.setdefault(candidate.flavour, []).append(_file(candidate, take, own, folder))
+    best = []
+    for files in tried.values():
+        chosen = max(files, key=lambda file: (not file.failure, file.worst_db))
+        best.append(replace(chosen, tried_db={file.candidate.name: file.worst_db for file in files}))
+    return best
 
 
 def _snr_db(take: Take, output: np.ndarray) -> float:
     return signal_to_noise_db(take.reference[: len(output)], output)
 
 
-def _file(
-    candidate: Candidate, tried_db: dict[str, float], take: Take, played: dict[str, Played], folder: Path
-) -> File:
+def _file(candidate: Candidate, take: Take, played: dict[str, Played], folder: Path) -> File:
     return File(
         candidate,
         (folder / f"{candidate.name}.tflite").read_bytes(),
         json.loads((folder / f"{candidate.name}.json").read_text()),
-        tried_db,
         {runtime: _snr_db(take, result.output) for runtime, result in played.items() if not result.error},
         played,
     )
-
-
-def _failure(file: File) -> str | None:
-    """Why a file is not shipped."""
-    gate_db = file.flavour.gate_db
-    worst, best = min(file.snr_db.values()), max(file.snr_db.values())
-    if worst < gate_db:
-        return f"{worst:.1f} dB SNR, under its gate of {gate_db:g} dB"
-    if file.flavour.integer and best - worst > AGREEMENT_DB:
-        return f"{worst:.1f} to {best:.1f} dB SNR: the runtimes do not agree"
-    if not all(result.identical_after_reset for result in file.played.values() if not result.error):
-        return "plays differently after a reset"
-    return None
 
 
 def _convert(model: Model, guitar: np.ndarray, candidates: list[Candidate], folder: Path) -> None:

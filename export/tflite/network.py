@@ -14,12 +14,16 @@ from training.recurrent import RecurrentNetwork
 BLOCK_FRAMES = 48
 """Of a step of networks without recurrent layers, and of the fused LSTM: the pedal's block."""
 STREAMS = 64
-TUPLES = 2_000
+TUPLES = 1_000
 """Of states that are calibrated on."""
 MULTIPLIES = 2e10
 """That a run over calibration data may take: a dense network's is shorter."""
 SQUARE_SECONDS, SQUARE_HZ = 0.1, 110
-CALIBRATIONS = {"guitar": (1.0, False), "guitar-squares": (1.0, True), "quiet-guitar": (0.5, False)}
+CALIBRATIONS = {
+    "guitar": (1.0, False),
+    "guitar-squares": (1.0, True),
+    "quiet-guitar-squares": (0.5, True),
+}
 """By name: the guitar's peak, and whether a square wave at full scale goes before it. In all, x is +-1 at rest too."""
 
 

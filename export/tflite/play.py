@@ -46,7 +46,7 @@ class InterpreterRuntime:
         self._inputs[place]()[...] = values
 
     def get(self, place: int) -> np.ndarray:
-        return self._outputs[place]()
+        return self._outputs[place]().copy()  # while a view is held, nothing can be invoked
 
 
 class MicroRuntime:
