@@ -1,5 +1,6 @@
 """Target tflite: a model as TensorFlow Lite files, those that pass their gates, and a manifest."""
 
+import copy
 import hashlib
 import importlib.util
 import json
@@ -37,9 +38,9 @@ TAKE_SEED, TAKE_PEAK = 21, 0.9
 SETTLING_SECONDS = 0.5
 HOW_TO_STREAM = """\
 At the start: write `rest_integers` (of floats `rest`) of each state into the input of its name.
-For each `frames_per_step` frames: write `audio`, and `knobs` where there are some, as round(value / scale) + zero_point,
-clipped to the type; invoke; read the output `audio` as (integer - zero_point) * scale; copy the output of each state
-into the input of its name. The scales of both are the same. Read all outputs before the first input is written.
+For each `frames_per_step` frames: write `audio`, and `knobs` (0 to 1) where there are some, as round(value / scale) +
+zero_point, clipped to the type; invoke; read the output `audio` as (integer - zero_point) * scale; copy the output of
+each state into the input of its name: the scales of both are the same. Read all outputs before an input is written.
 A file without states keeps them in the runtime, from zeros: play `settling_frames` of silence first, and reset with
 reset_all_variables() (TensorFlow Lite Micro: Reset())."""
 
@@ -134,7 +135,8 @@ def make_take(model: Model, audio: np.ndarray, settings: Sequence[Sequence[float
     positions = [
         [knob.normalised(value) for knob, value in zip(model.knobs, values, strict=True)] for values in settings
     ]
-    exact, state, outputs = model._copy(np.float64), model.rest(np.float64), []
+    exact: Any = copy.deepcopy(model.network).cpu().double().eval()
+    state, outputs = model.rest(np.float64), []
     with torch.inference_mode():
         for start, knobs in zip(starts, positions, strict=True):
             part = torch.from_numpy(audio[None, start : start + segment].astype(np.float64))
@@ -157,8 +159,8 @@ def prepare(
     """Convert `model` to every flavour and keep what passes its gate.
 
     `audio` (float [frames] at 48 kHz): what is calibrated on; by default a synthetic take. `seconds`: of guitar that
-    is measured on. `said` gets a line for each thing that takes a while. Raises InputError without the extra, for models that cannot be expressed, and when no
-    flavour passes.
+    is measured on. `said` gets a line for each thing that takes a while. Raises InputError without the extra, for
+    models that cannot be expressed, and when no flavour passes.
     """
     network.require_expressible(model)
     present = runtimes()
@@ -304,7 +306,7 @@ def _process(module: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def write(exported: Exported, base: Path) -> dict[str, Path]:
-    """Write `base`-FLAVOUR.tflite for each flavour and `base`.tflite.json, the manifest; their paths by what they are."""
+    """Write `base`-FLAVOUR.tflite for each flavour and the manifest, `base`.tflite.json; their paths by what they are."""
     paths = {file.flavour.name: base.with_name(f"{base.name}-{file.flavour.name}.tflite") for file in exported.files}
     for file in exported.files:
         with written_aside(paths[file.flavour.name]) as scratch:

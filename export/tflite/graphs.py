@@ -140,7 +140,9 @@ def _eq(weights: Mapping[str, np.ndarray], frames: int, parts: Parts, integer: b
             images = tf.reshape(heard, (1, 1, memory + frames, 1))
             fir, bias = weights["fir"][block : block + 1, ::-1], weights["bias"][block : block + 1]
             u = tf.reshape(_convolution(images, fir, bias, taps, parts), (1, frames))
-            x = (1 - gate) * heard[:, first_dry : first_dry + frames] + gate * soft_sign(u, np.abs(fir).sum() + np.abs(bias[0]))
+            x = (1 - gate) * heard[:, first_dry : first_dry + frames] + gate * soft_sign(
+                u, np.abs(fir).sum() + np.abs(bias[0])
+            )
         return {"audio": x * float(weights["level"]), **after}
 
     return Graph(inputs, step)
