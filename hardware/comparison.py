@@ -57,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`outputs`: of each row, float64 [frames] at the model's rate. `refused`: why something is not compared, by name."""
+    """`outputs`: of each row, float64 [frames] at the model's rate. `refused`: why something is missing, by name."""
 
     model: Model
     take: Take
@@ -143,10 +143,7 @@ def _timed(play: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 def _cells(row: Row) -> list[str]:
-    if row.cycles_per_sample is not None:
-        cost = f"{row.cycles_per_sample:,} cycles"
-    else:
-        cost = f"{row.us_per_sample:.2f} us"
+    cost = f"{row.us_per_sample:.2f} us" if row.us_per_sample is not None else f"{row.cycles_per_sample:,} cycles"
     verdict = "" if row.gate_db is None else f"{'pass' if row.passed else 'FAIL'}, {row.gate_db:g}"
     esr = "-" if row.esr_to_target is None else f"{row.esr_to_target:.5f}"
     return [row.name, row.runtime, f"{row.snr_db:.1f}", esr, f"{row.bytes:,}", cost, verdict]

@@ -29,7 +29,8 @@ p.lead { color: #57606a; margin-top: .2rem; }
 .passed { background: #2e7d4f; } .failed { background: #c0392b; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .35rem .6rem; }
 tr { border-bottom: 1px solid #e3e6e9; } td:first-child { color: #57606a; width: 45%; }
-table.wide td:first-child { width: auto; } table.wide td:nth-child(n + 3), table.wide th:nth-child(n + 3) { text-align: right; }
+table.wide td:first-child { width: auto; }
+table.wide td:nth-child(n + 3), table.wide th:nth-child(n + 3) { text-align: right; }
 img { width: 100%; height: auto; } figure { margin: 1rem 0; }
 figcaption { color: #57606a; font-size: .9rem; }
 .players { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }

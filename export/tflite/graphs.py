@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 Tensors = dict[str, tf.Tensor]
+Shapes = dict[str, tuple[int, ...]]
 Parts = Callable[[np.ndarray], list[np.ndarray]]
 """What a matrix of weights is the sum of, each part with scales of its own."""
 
@@ -21,7 +22,7 @@ SOFT_SIGN_STEPS = 16
 class Graph:
     """`step` takes the tensors named in `inputs`, with their shapes, and returns 'audio' and the states that follow."""
 
-    inputs: dict[str, tuple[int, ...]]
+    inputs: Shapes
     step: Callable[[Tensors], Tensors]
 
 
@@ -76,7 +77,7 @@ def _convolution(images: tf.Tensor, matrix: np.ndarray, bias: np.ndarray, width:
 def _recurrent(unit: str, weights: Mapping[str, np.ndarray], parts: Parts) -> Graph:
     layers = sum(name.endswith(".state") for name in weights)
     size, knobs = weights["layer0.state"].shape[1], weights["layer0.input"].shape[1] - 1
-    inputs: dict[str, tuple[int, ...]] = {"audio": (1, 1)}
+    inputs: Shapes = {"audio": (1, 1)}
     if knobs:
         inputs["knobs"] = (1, knobs)
     for layer in range(layers):
@@ -128,7 +129,7 @@ def _eq(weights: Mapping[str, np.ndarray], frames: int, parts: Parts, integer: b
     memory = taps - 1
     soft_sign = _integer_soft_sign if integer else _soft_sign
     first_dry = memory - int(weights["delay"])
-    inputs = {"audio": (1, frames), **{f"history{block}": (1, memory) for block in range(blocks)}}
+    inputs: Shapes = {"audio": (1, frames), **{f"history{block}": (1, memory) for block in range(blocks)}}
 
     def step(tensors: Tensors) -> Tensors:
         after: Tensors = {}
@@ -140,9 +141,8 @@ def _eq(weights: Mapping[str, np.ndarray], frames: int, parts: Parts, integer: b
             images = tf.reshape(heard, (1, 1, memory + frames, 1))
             fir, bias = weights["fir"][block : block + 1, ::-1], weights["bias"][block : block + 1]
             u = tf.reshape(_convolution(images, fir, bias, taps, parts), (1, frames))
-            x = (1 - gate) * heard[:, first_dry : first_dry + frames] + gate * soft_sign(
-                u, np.abs(fir).sum() + np.abs(bias[0])
-            )
+            dry = heard[:, first_dry : first_dry + frames]
+            x = (1 - gate) * dry + gate * soft_sign(u, np.abs(fir).sum() + np.abs(bias[0]))
         return {"audio": x * float(weights["level"]), **after}
 
     return Graph(inputs, step)
@@ -197,7 +197,7 @@ def fused_lstm(weights: Mapping[str, np.ndarray], frames: int) -> Graph:
     """
     layers = sum(name.endswith(".state") for name in weights)
     size, columns = weights["layer0.state"].shape[1], weights["layer0.input"].shape[1]
-    inputs: dict[str, tuple[int, ...]] = {"audio": (1, frames)}
+    inputs: Shapes = {"audio": (1, frames)}
     if columns > 1:
         inputs["knobs"] = (1, columns - 1)
 

@@ -36,7 +36,7 @@ def require_expressible(model: Model) -> None:
         )
     if model.architecture not in ("lstm", "gru", "eq", "dense"):
         raise InputError(
-            f"{model.name}: --target tflite writes LSTMs, GRUs, EQ blocks and dense networks, not {model.network.name}; "
+            f"{model.name}: --target tflite writes LSTMs, GRUs, EQ blocks and dense networks, no {model.architecture}; "
             "pedal distill makes a model that learns from it"
         )
 
