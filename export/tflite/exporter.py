@@ -306,7 +306,7 @@ def _process(module: str, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def write(exported: Exported, base: Path) -> dict[str, Path]:
-    """Write `base`-FLAVOUR.tflite, a file a flavour, and the manifest, `base`.tflite.json; the paths by what they are."""
+    """Write `base`-FLAVOUR.tflite, a file a flavour, and `base`.tflite.json, the manifest; paths by what they are."""
     paths = {file.flavour.name: base.with_name(f"{base.name}-{file.flavour.name}.tflite") for file in exported.files}
     for file in exported.files:
         with written_aside(paths[file.flavour.name]) as scratch:
