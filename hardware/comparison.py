@@ -110,7 +110,7 @@ def compare(
         positions = [min(round(position * 2**31), 2**31 - 1) for position in take.positions[0]]
         played = fixed_point.from_q31(fixed_point.run(ours.quantized, fixed_point.to_q31(take.audio), positions))
         cycles = {"cycles_per_sample": ours.cycles_per_sample}
-        add("ours, fixed point", "pedal", played, len(ours.blob()), MINIMUM_SNR_DB[Engine.FIXED], **cycles)
+        add("ours, fixed point", "specification", played, len(ours.blob()), MINIMUM_SNR_DB[Engine.FIXED], **cycles)
     except InputError as error:
         refused["ours, fixed point"] = error.message
     with tempfile.TemporaryDirectory() as folder_name:
@@ -230,7 +230,7 @@ def _bars(comparison: Comparison) -> str:
     figure, axes = pages.new_axes("SNR against the float model, dB", "")
     rows = [row for row in comparison.rows if row.runtime != "torch"][::-1]
     for place, row in enumerate(rows):
-        colour = COLOURS[1] if row.runtime == "pedal" else COLOURS[0]
+        colour = COLOURS[1] if row.runtime == "specification" else COLOURS[0]
         axes.barh(place, row.snr_db, color=colour)
         axes.text(row.snr_db, place, f" {row.snr_db:.1f}", va="center")
         if row.gate_db is not None:

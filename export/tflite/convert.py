@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
     weights = dict(np.load(folder / "weights.npz"))
     for record in job["candidates"]:
         candidate = Candidate.from_json(record)
-        contents = _converted(candidate, job["architecture"], weights, job["frames"], folder)
+        contents = _converted(candidate, job["architecture"], weights, job["frames"][candidate.flavour.name], folder)
         (folder / f"{candidate.name}.tflite").write_bytes(contents)
         (folder / f"{candidate.name}.json").write_text(json.dumps(_layout(contents)))
 
@@ -65,7 +65,7 @@ def _converted(
 
         def examples() -> Iterator[dict[str, np.ndarray]]:
             for index in range(len(data["audio"])):
-                yield {name: data[name][index].reshape(shape) for name, shape in graph.inputs.items()}
+                yield {name: _shaped(data[name][index], shape) for name, shape in graph.inputs.items()}
 
         kernels, audio_type = _INTEGER_KERNELS[flavour.numbers]
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -76,6 +76,11 @@ def _converted(
             converter._experimental_disable_per_channel = True
             converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     return converter.convert()
+
+
+def _shaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Knobs are repeated where a step takes them for each frame."""
+    return np.ascontiguousarray(np.broadcast_to(values, shape))
 
 
 def _layout(contents: bytes) -> dict[str, Any]:

@@ -32,7 +32,7 @@ RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-liter
 AGREEMENT_DB = 1.0
 """By which the SNR of runtimes may differ; of floats, whose rounding is the runtime's, below their gate only."""
 TAKE_SECONDS, MEASURED_SECONDS = 4.0, 1.0
-PLAYED_MULTIPLIES = 3e9
+PLAYED_MULTIPLIES = 2e9
 """Of a take that is played by plain kernels: a dense network's is shorter."""
 TAKE_SEED, TAKE_PEAK = 21, 0.9
 SETTLING_SECONDS = 0.5
@@ -41,6 +41,7 @@ At the start: write `rest_integers` (of floats `rest`) of each state into the in
 For each `frames_per_step` frames: write `audio`, and `knobs` (0 to 1) where there are some, as round(value / scale) +
 zero_point, clipped to the type; invoke; read the output `audio` as (integer - zero_point) * scale; copy the output of
 each state into the input of its name: the scales of both are the same. Read all outputs before an input is written.
+Where the shape of `knobs` has frames, each frame gets the same.
 A file without states keeps them in the runtime, from zeros: play `settling_frames` of silence first, and reset with
 reset_all_variables() (TensorFlow Lite Micro: Reset())."""
 
@@ -255,7 +256,7 @@ def _convert(model: Model, guitar: np.ndarray, candidates: list[Candidate], fold
         np.savez(folder / f"{name}.npz", **network.calibration(model, guitar, peak, squares))  # type: ignore[arg-type]
     job = {
         "architecture": model.architecture,
-        "frames": network.BLOCK_FRAMES,
+        "frames": {flavour.name: network.step_frames(model, flavour) for flavour in network.flavours_of(model)},
         "candidates": [candidate.as_json() for candidate in candidates],
     }
     (folder / "conversion.json").write_text(json.dumps(job))

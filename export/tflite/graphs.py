@@ -199,7 +199,7 @@ def fused_lstm(weights: Mapping[str, np.ndarray], frames: int) -> Graph:
     size, columns = weights["layer0.state"].shape[1], weights["layer0.input"].shape[1]
     inputs: Shapes = {"audio": (1, frames)}
     if columns > 1:
-        inputs["knobs"] = (1, columns - 1)
+        inputs["knobs"] = (1, frames, columns - 1)  # repeated by the host: TensorFlow Lite Micro has no int8 TILE
 
     def keras_lstm(
         sequence: tf.Tensor, h: tf.Tensor, c: tf.Tensor, kernel: tf.Tensor, state_kernel: tf.Tensor, bias: tf.Tensor
@@ -216,8 +216,7 @@ def fused_lstm(weights: Mapping[str, np.ndarray], frames: int) -> Graph:
         audio = tf.reshape(tensors["audio"], (1, frames, 1))
         sequence = audio
         if columns > 1:
-            held = tf.tile(tf.reshape(tensors["knobs"], (1, 1, columns - 1)), (1, frames, 1))
-            sequence = tf.concat([audio, held], axis=2)
+            sequence = tf.concat([audio, tensors["knobs"]], axis=2)
         for layer in range(layers):
             marks = {"api_implements": f"lstm_{layer}", "api_preferred_device": "CPU"}
             marked = tf.function(

@@ -14,6 +14,7 @@ from training.recurrent import RecurrentNetwork
 BLOCK_FRAMES = 48
 """Of a step of networks without recurrent layers, and of the fused LSTM: the pedal's block."""
 STREAMS = 64
+CLOSING_ROUNDS = 8
 TUPLES = 1_000
 """Of states that are calibrated on."""
 MULTIPLIES = 2e10
@@ -42,9 +43,13 @@ def require_expressible(model: Model) -> None:
 
 
 def step_frames(model: Model, flavour: Flavour | None = None) -> int:
-    """Frames of a step of `flavour`."""
-    recurrent = isinstance(model.network, RecurrentNetwork)
-    return 1 if recurrent and not (flavour and flavour.fused) else BLOCK_FRAMES
+    """Frames of a step of `flavour`; of a network with a history, no more than that, so that it holds the whole block."""
+    if flavour is not None and flavour.fused:
+        return BLOCK_FRAMES
+    if isinstance(model.network, RecurrentNetwork):
+        return 1
+    memory = len(next(iter(rest(model).values())))
+    return max(frames for frames in range(1, BLOCK_FRAMES + 1) if BLOCK_FRAMES % frames == 0 and frames <= memory)
 
 
 def flavours_of(model: Model) -> list[Flavour]:
@@ -119,8 +124,9 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
     """Tuples of what a step is given, float32 [tuples, ...]: from a run over `guitar` (float [frames], at the model's
     rate) with the knobs in many places, and with x = +-1.
 
-    Of each state that reaches a new extreme, what it came from is there too: so its range is the same before and after
-    a step, and the integers can be copied. For an LSTM also `fused_audio`, `fused_knobs`: the run itself, in blocks.
+    A state that a step takes beyond all others is there as what a step is given too: so its range is the same before
+    and after a step, and the integers can be copied. For an LSTM also `fused_audio`, `fused_knobs`: the run itself, in
+    blocks.
     """
     rng = np.random.default_rng(0)
     audio = guitar / np.abs(guitar).max() * peak
@@ -140,7 +146,7 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
     chosen = {(int(stream), int(step)) for stream, step in rng.integers(0, [STREAMS, steps], (count, 2))}
     for array in seen.values():
         stream, step = np.unravel_index(np.argmax(np.abs(array).max(2)), array.shape[:2])
-        chosen |= {(int(stream), max(int(step) - 1, 0)), (int(stream), int(step))}
+        chosen.add((int(stream), int(step)))
     places = tuple(np.array(sorted(chosen)).T)
     own_rest = rest(model)
     ends = np.array([[1.0], [-1.0]], np.float32) * np.ones(frames, np.float32)
@@ -149,6 +155,7 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
         data[name] = np.concatenate([array[places], np.repeat(own_rest[name][None], 2, 0)])
     if knobs.shape[1]:
         data["knobs"] = np.concatenate([knobs[places[0]], np.ones((1, knobs.shape[1])), np.zeros((1, knobs.shape[1]))])
+    _close(model, data)
     if model.architecture == "lstm":
         blocks = streams.reshape(-1, BLOCK_FRAMES)
         full = np.array([[1.0], [-1.0]]) * np.ones(BLOCK_FRAMES)
@@ -156,6 +163,37 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
         data["fused_knobs"] = np.repeat(knobs, len(blocks) // STREAMS, axis=0)
         data["fused_knobs"] = np.concatenate([data["fused_knobs"], data["fused_knobs"][:2]])
     return {name: np.asarray(array, np.float32) for name, array in data.items()}
+
+
+def _close(model: Model, data: dict[str, np.ndarray]) -> None:
+    """Add what follows on those tuples whose states a step takes beyond all that it is given."""
+    for _ in range(CLOSING_ROUNDS):
+        given = {name: torch.from_numpy(np.asarray(array, np.float32)) for name, array in data.items()}
+        with torch.inference_mode():
+            network: Any = model.network
+            _, state = network(given["audio"], given.get("knobs"), _unnamed(model, given))
+        after = _named(model, state)
+        beyond = [
+            int(np.argmax(np.abs(array).max(1)))
+            for name, array in after.items()
+            if np.abs(array).max() > np.abs(data[name]).max() * (1 + 1e-6)
+        ]
+        if not beyond:
+            return
+        more = {"audio": np.zeros_like(data["audio"][beyond])} | {name: array[beyond] for name, array in after.items()}
+        if "knobs" in data:
+            more["knobs"] = data["knobs"][beyond]
+        for name in data:
+            data[name] = np.concatenate([data[name], more[name]])
+
+
+def _unnamed(model: Model, states: dict[str, torch.Tensor]) -> Any:
+    """The inverse of `_named`."""
+    if isinstance(model.network, RecurrentNetwork):
+        layers = range(model.network.layers)
+        h, *c = (torch.stack([states[f"{name}{layer}"] for layer in layers]) for name in "hc" if f"{name}0" in states)
+        return (h, c[0]) if c else h
+    return tuple(array for name, array in states.items() if name.startswith("history"))
 
 
 def _run(model: Model, streams: np.ndarray, knobs: np.ndarray) -> dict[str, np.ndarray]:

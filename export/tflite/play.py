@@ -141,7 +141,8 @@ class Stream:
         """Before each step: TensorFlow Lite Micro does not keep its inputs."""
         if "knobs" in self.inputs:
             knobs = self.inputs["knobs"]
-            self.runtime.set(knobs["place"], quantized(positions, knobs).reshape(knobs["shape"]))
+            held = np.broadcast_to(quantized(positions, knobs), knobs["shape"])
+            self.runtime.set(knobs["place"], np.ascontiguousarray(held))
 
 
 def main(runtime: str, folder: Path) -> None:
