@@ -32,7 +32,7 @@ RUNTIMES = {"tflite_runtime": "tflite-runtime", "ai_edge_litert": "ai-edge-liter
 AGREEMENT_DB = 1.0
 """By which the SNR of runtimes may differ; of floats, whose rounding is the runtime's, below their gate only."""
 TAKE_SECONDS, MEASURED_SECONDS = 4.0, 1.0
-PLAYED_MULTIPLIES = 2e9
+PLAYED_MULTIPLIES = 1e9
 """Of a take that is played by plain kernels: a dense network's is shorter."""
 TAKE_SEED, TAKE_PEAK = 21, 0.9
 SETTLING_SECONDS = 0.5

@@ -17,8 +17,8 @@ STREAMS = 64
 CLOSING_ROUNDS = 8
 TUPLES = 1_000
 """Of states that are calibrated on."""
-MULTIPLIES = 2e10
-"""That a run over calibration data may take: a dense network's is shorter."""
+MULTIPLIES, TUPLE_MULTIPLIES = 2e10, 3e8
+"""That a run over calibration data may take, and all its tuples once: a dense network has fewer."""
 SQUARE_SECONDS, SQUARE_HZ = 0.1, 110
 CALIBRATIONS = {
     "guitar": (1.0, False),
@@ -43,7 +43,7 @@ def require_expressible(model: Model) -> None:
 
 
 def step_frames(model: Model, flavour: Flavour | None = None) -> int:
-    """Frames of a step of `flavour`; of a network with a history, no more than that, so that it holds the whole block."""
+    """Frames of a step of `flavour`; with a history no more than it has, so that it holds the whole block."""
     if flavour is not None and flavour.fused:
         return BLOCK_FRAMES
     if isinstance(model.network, RecurrentNetwork):
@@ -142,7 +142,7 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
     knobs = rng.random((STREAMS, model.network.knob_count)).astype(np.float32)
     knobs[: STREAMS // 2] = knobs[: STREAMS // 2].round()
     seen = _run(model, streams, knobs)
-    count = int(np.clip(MULTIPLIES / cost / frames, 50, TUPLES))
+    count = int(np.clip(TUPLE_MULTIPLIES / cost / frames, 16, TUPLES))
     chosen = {(int(stream), int(step)) for stream, step in rng.integers(0, [STREAMS, steps], (count, 2))}
     for array in seen.values():
         stream, step = np.unravel_index(np.argmax(np.abs(array).max(2)), array.shape[:2])

@@ -72,7 +72,7 @@ def export_of() -> Callable[[str], Exported]:
                 model = foreign.read(DATA / "models" / name, None)
             else:
                 pytest.skip("../shared/data is not here")
-            made[name] = exporter.prepare(model, seconds=0.1 if name == "dense" else SECONDS)
+            made[name] = exporter.prepare(model, seconds=0.02 if name == "dense" else SECONDS)
         return made[name]
 
     return export
@@ -155,7 +155,7 @@ def test_a_stranger_plays_it_by_the_manifest(name: str, export_of: Callable[[str
         assert flavour["bytes"] == len(contents) and flavour["sha256"] == hashlib.sha256(contents).hexdigest()
         assert flavour["measured"]["tflite-runtime"]["snr_db"] >= flavour["gate_db"]
     model = exported.model
-    guitar = exported.take.audio[: 40 * network.BLOCK_FRAMES]
+    guitar = exported.take.audio[: 20 * network.BLOCK_FRAMES]
     np.save(tmp_path / "take.npy", guitar)
     positions = json.dumps([knob.normalised(knob.default) for knob in model.knobs])
     arguments = [str(paths["manifest"]), "step_i16x8", str(tmp_path / "take.npy"), positions]
