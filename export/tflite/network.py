@@ -17,7 +17,7 @@ STREAMS = 64
 CLOSING_ROUNDS = 8
 TUPLES = 1_000
 """Of states that are calibrated on."""
-MULTIPLIES, TUPLE_MULTIPLIES = 2e10, 3e8
+MULTIPLIES, TUPLE_MULTIPLIES = 1e9, 3e8
 """That a run over calibration data may take, and all its tuples once: a dense network has fewer."""
 SQUARE_SECONDS, SQUARE_HZ = 0.1, 110
 CALIBRATIONS = {
