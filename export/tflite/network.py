@@ -146,7 +146,7 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
     chosen = {(int(stream), int(step)) for stream, step in rng.integers(0, [STREAMS, steps], (count, 2))}
     for array in seen.values():
         stream, step = np.unravel_index(np.argmax(np.abs(array).max(2)), array.shape[:2])
-        chosen.add((int(stream), int(step)))
+        chosen |= {(int(stream), max(int(step) - 1, 0)), (int(stream), int(step))}  # after a step, and before one
     places = tuple(np.array(sorted(chosen)).T)
     own_rest = rest(model)
     ends = np.array([[1.0], [-1.0]], np.float32) * np.ones(frames, np.float32)
