@@ -28,7 +28,7 @@ FLAVOURS = (
     Flavour("step_f32", "f32", 100.0),
     Flavour("step_i16x8", "i16x8", 30.0),
     Flavour("step_i16x8_per_tensor", "i16x8", 20.0, per_channel=False),
-    Flavour("step_i8", "i8", 30.0),
+    Flavour("step_i8", "i8", 60.0),
     Flavour("fused_lstm_i8", "i8", 20.0, fused=True),
 )
 WEIGHTS = ("once", "twice")
