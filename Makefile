@@ -73,5 +73,6 @@ packages:
 .venv/installed: pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 2; }
 	python3 -m venv .venv
-	$(bin)/pip install -q --disable-pip-version-check -e '.[dev]'
+	$(bin)/pip install -q --disable-pip-version-check -e '.[dev,tflite]'
+	-$(bin)/pip install -q --disable-pip-version-check -e '.[tflite-micro]'
 	@touch $@

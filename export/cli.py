@@ -12,7 +12,10 @@ import click
 from training.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from training.cabinet import Cabinet
+    from training.model_file import Model
 
 FOREIGN_SUFFIXES = (".json", ".aidax", ".nam")
 """Of the files that are looked at in a folder; a file that is named may have any."""
@@ -141,7 +144,10 @@ def read_cabinet(ir: Path | None, ir_taps: int, minimum_phase: bool) -> "Cabinet
 @click.command("export")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--target", type=click.Choice(["daisy", "rtneural", "aidax", "proteus"]), default="daisy", show_default=True
+    "--target",
+    type=click.Choice(["daisy", "rtneural", "aidax", "proteus", "tflite"]),
+    default="daisy",
+    show_default=True,
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Output files without suffix; by default beside MODEL.")
 @click.option(
@@ -170,7 +176,8 @@ def export_command(
     """Turn MODEL (a model.pt) into what a target runs.
 
     For the daisy: a C header, a blob to upload and RTNeural JSON, with what they cost. For the players of others: one
-    file, .rtneural.json, .aidax or .proteus.json.
+    file, .rtneural.json, .aidax or .proteus.json. For TensorFlow Lite and its Micro: a file a flavour, float and
+    integer, and a manifest that says how to stream and what each was measured to reach.
     """
     from export import budget, daisy, players
     from training import capture, model_file
@@ -186,6 +193,11 @@ def export_command(
             click.echo(f"{'warning':<10} {warning}")
         click.echo(f"{player.title:<10} {path}")
         return
+    if target == "tflite":
+        if ir is not None:
+            raise InputError("--ir is for --target daisy: tflite files hold no impulse response")
+        _export_tflite(loaded, capture.read_di(audio)[0] if audio else None, base)
+        return
     try:
         budget.of_model(loaded)
     except InputError as refusal:
@@ -197,6 +209,16 @@ def export_command(
     click.echo(daisy.summary(exported))
     for kind, path in paths.items():
         click.echo(f"{kind:<10} {path}")
+
+
+def _export_tflite(model: "Model", audio: "np.ndarray | None", base: Path) -> None:
+    from export.tflite import exporter
+
+    exported = exporter.prepare(model, audio, said=click.echo)
+    paths = exporter.write(exported, base)
+    click.echo(exporter.summary(exported))
+    for kind, path in paths.items():
+        click.echo(f"{kind:<22}{path}")
 
 
 def _own_arguments() -> list[str]:

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from export.cli import cabinet_options, read_cabinet
 from hardware.connect import VIRTUAL, open_link, place_option, require_engine
@@ -113,6 +114,11 @@ def run(
 @click.option("--input", "input_path", type=_FILE, required=True, help="The dry guitar (DI) to play, WAV or FLAC.")
 @click.option("--target", "target_path", type=_FILE, help="The same through the amp, to compare with as well.")
 @click.option("--out", type=_FILE, help="Folder of the report; by default MODEL without .pt, and -verify.")
+@click.option(
+    "--against",
+    type=click.Choice(["tflite"]),
+    help="Instead of a pedal: TensorFlow Lite beside the pedal's fixed-point engine, in one table and on one page.",
+)
 @cabinet_options
 @_shared_options
 def verify(
@@ -120,6 +126,7 @@ def verify(
     input_path: Path,
     target_path: Path | None,
     out: Path | None,
+    against: str | None,
     ir: Path | None,
     ir_taps: int,
     minimum_phase: bool,
@@ -140,8 +147,15 @@ def verify(
     from hardware import verify as verification
     from training import capture, model_file
 
-    exported = daisy.prepare(model_file.load(model), cabinet=read_cabinet(ir, ir_taps, minimum_phase))
-    values = _knob_values(exported.model.knobs, knobs)
+    loaded = model_file.load(model)
+    values = _knob_values(loaded.knobs, knobs)
+    if against:
+        _refuse_options_of_pedals()
+        from export.tflite.exporter import runtimes
+
+        runtimes()  # which refuses before anything is measured
+    else:
+        exported = daisy.prepare(loaded, cabinet=read_cabinet(ir, ir_taps, minimum_phase))
     target: np.ndarray | None = None
     if target_path is None:
         di, findings = capture.read_di(input_path)
@@ -151,6 +165,16 @@ def verify(
     for finding in findings:
         click.echo(finding)
     folder = out or model.with_name(f"{model.stem}-verify")
+    if against:
+        from hardware import comparison
+
+        compared = comparison.compare(loaded, di, target, values, click.echo)
+        page = comparison.write(folder, compared)
+        click.echo(comparison.table(compared))
+        click.echo(f"report: {page}")
+        if not compared.passed:
+            raise SystemExit(1)
+        return
     with open_link(place) as link:
         report, signals = verification.verify(link, exported, di, target, engine, values, block)
     page = report_files.write(folder, report, signals)
@@ -158,6 +182,13 @@ def verify(
     click.echo(f"report: {page}")
     if not report.passed:
         raise SystemExit(1)
+
+
+def _refuse_options_of_pedals() -> None:
+    context = click.get_current_context()
+    for name, option in (("place", "--on"), ("engine", "--engine"), ("block", "--block"), ("ir", "--ir")):
+        if context.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
+            raise InputError(f"--against tflite asks no pedal: leave out {option}")
 
 
 @click.command()

@@ -29,6 +29,8 @@ p.lead { color: #57606a; margin-top: .2rem; }
 .passed { background: #2e7d4f; } .failed { background: #c0392b; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .35rem .6rem; }
 tr { border-bottom: 1px solid #e3e6e9; } td:first-child { color: #57606a; width: 45%; }
+table.wide td:first-child { width: auto; }
+table.wide td:nth-child(n + 3), table.wide th:nth-child(n + 3) { text-align: right; }
 img { width: 100%; height: auto; } figure { margin: 1rem 0; }
 figcaption { color: #57606a; font-size: .9rem; }
 .players { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; }
@@ -77,10 +79,13 @@ def _page(report: Report, signals: Signals, players: dict[str, str], others: lis
     ]
     if others:
         sections += ["<h2>Other engines on the same guitar</h2>", *(_table(_numbers(other)) for other in others)]
-    title = html.escape(f"{report.model}: pedal against model")
-    body = "\n".join(sections)
+    return document(f"{report.model}: pedal against model", "\n".join(sections))
+
+
+def document(title: str, body: str) -> str:
+    """A page in the style of all of ours; `title` is plain text, `body` HTML."""
     return (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{title}</title>"
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head>\n"
         f"<body>\n{body}\n</body></html>\n"
     )
@@ -117,14 +122,14 @@ def _table(rows: list[tuple[str, str]]) -> str:
     return f"<table>{''.join(cells)}</table>"
 
 
-def _picture(figure: plt.Figure) -> str:
+def picture(figure: plt.Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     plt.close(figure)
     return f"<img alt='' src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
 
 
-def _axes(x_label: str, y_label: str) -> tuple[plt.Figure, plt.Axes]:
+def new_axes(x_label: str, y_label: str) -> tuple[plt.Figure, plt.Axes]:
     figure, axes = plt.subplots(figsize=(10, 3.6), layout="constrained")
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.grid(alpha=0.3)
@@ -132,7 +137,7 @@ def _axes(x_label: str, y_label: str) -> tuple[plt.Figure, plt.Axes]:
     return figure, axes
 
 
-def _legend(axes: plt.Axes) -> None:
+def legend(axes: plt.Axes) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
 
 
@@ -141,7 +146,7 @@ def _close_up(signals: Signals) -> str:
     start = int(np.clip(np.argmax(np.abs(signals.model)) - frames // 2, 0, len(signals.pedal) - frames))
     part = slice(start, start + frames)
     milliseconds = (start + np.arange(frames)) / SAMPLE_RATE_HZ * 1e3
-    figure, axes = _axes("time, ms", "full scale")
+    figure, axes = new_axes("time, ms", "full scale")
     axes.plot(milliseconds, signals.di[part], color=COLOURS["di"], label="DI", linewidth=1)
     if signals.target is not None:
         axes.plot(milliseconds, signals.target[part], color=COLOURS["target"], label="amp", linewidth=3, alpha=0.6)
@@ -149,8 +154,8 @@ def _close_up(signals: Signals) -> str:
     axes.plot(
         milliseconds, signals.pedal[part], color=COLOURS["pedal"], label="pedal", linewidth=1.6, linestyle=(0, (3, 3))
     )
-    _legend(axes)
-    return _picture(figure)
+    legend(axes)
+    return picture(figure)
 
 
 def _level_db(samples: np.ndarray) -> np.ndarray:
@@ -160,19 +165,19 @@ def _level_db(samples: np.ndarray) -> np.ndarray:
 
 
 def _error_over_time(signals: Signals) -> str:
-    figure, axes = _axes("time, s", "level, dBFS")
+    figure, axes = new_axes("time, s", "level, dBFS")
     level = _level_db(signals.pedal)
     seconds = np.arange(len(level)) * ERROR_WINDOW_FRAMES / SAMPLE_RATE_HZ
     axes.plot(seconds, level, color=COLOURS["pedal"], label="pedal")
     axes.plot(seconds, _level_db(signals.pedal - signals.model), color=COLOURS["error"], label="pedal − model")
     if signals.target is not None:
         axes.plot(seconds, _level_db(signals.model - signals.target), color=COLOURS["target"], label="model − amp")
-    _legend(axes)
-    return _picture(figure)
+    legend(axes)
+    return picture(figure)
 
 
 def _spectra(signals: Signals) -> str:
-    figure, axes = _axes("frequency, Hz", "dB full scale / Hz")
+    figure, axes = new_axes("frequency, Hz", "dB full scale / Hz")
     curves = {
         "target": ("amp", signals.target),
         "model": ("float model", signals.model),
@@ -188,5 +193,5 @@ def _spectra(signals: Signals) -> str:
             frequencies[1:], 10 * np.log10(np.maximum(power[1:], 1e-20)), color=COLOURS[name], label=label, **style
         )
     axes.set_xlim(30, SAMPLE_RATE_HZ / 2)
-    _legend(axes)
-    return _picture(figure)
+    legend(axes)
+    return picture(figure)
