@@ -134,8 +134,10 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
         seconds = np.arange(round(SQUARE_SECONDS * model.sample_rate_hz)) / model.sample_rate_hz
         audio = np.concatenate([np.where(np.sin(2 * np.pi * SQUARE_HZ * seconds) < 0, -1.0, 1.0), audio])
     cost = multiplies_per_sample(model)
-    audio = audio[: max(int(MULTIPLIES / cost), BLOCK_FRAMES * STREAMS)].astype(np.float32)
     frames = step_frames(model)
+    if model.architecture == "dense":
+        return _windows(model, audio, rng)
+    audio = audio[: max(int(MULTIPLIES / cost), BLOCK_FRAMES * STREAMS)].astype(np.float32)
     whole = STREAMS * BLOCK_FRAMES
     streams = np.resize(audio, max(len(audio) // whole, 1) * whole).reshape(STREAMS, -1, frames)
     steps = streams.shape[1]
@@ -162,6 +164,28 @@ def calibration(model: Model, guitar: np.ndarray, peak: float, squares: bool) ->
         data["fused_audio"] = np.concatenate([blocks, full])
         data["fused_knobs"] = np.repeat(knobs, len(blocks) // STREAMS, axis=0)
         data["fused_knobs"] = np.concatenate([data["fused_knobs"], data["fused_knobs"][:2]])
+    return {name: np.asarray(array, np.float32) for name, array in data.items()}
+
+
+def _windows(model: Model, audio: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """`calibration` of a dense network, whose state is what it has heard: windows from anywhere, and the loudest.
+
+    A run from rest would not have filled a long one by its end.
+    """
+    frames, ((name, own_rest),) = step_frames(model), rest(model).items()
+    whole = len(own_rest) + frames
+    audio = np.resize(audio, max(len(audio), 2 * whole))
+    count = int(np.clip(TUPLE_MULTIPLIES / multiplies_per_sample(model) / frames, 32, TUPLES))
+    energy = np.convolve(np.square(audio), np.ones(whole), "valid")
+    loudest = [int(np.argmax(energy)), min(int(np.argmax(np.abs(audio))), len(audio) - whole)]
+    starts = np.concatenate([rng.integers(0, len(audio) - whole + 1, count), loudest])
+    windows = np.stack([audio[start : start + whole] for start in starts])
+    ends = np.array([[1.0], [-1.0]]) * np.ones(frames)
+    data = {
+        "audio": np.concatenate([windows[:, len(own_rest) :], ends]),
+        name: np.concatenate([windows[:, : len(own_rest)], np.repeat(own_rest[None], 2, 0)]),
+    }
+    _close(model, data)
     return {name: np.asarray(array, np.float32) for name, array in data.items()}
 
 

@@ -184,6 +184,15 @@ def test_what_is_not_shipped(file: File, words: str | None) -> None:
     assert file.failure is None if words is None else words in str(file.failure)
 
 
+def test_a_long_window_is_calibrated_full(guitar: np.ndarray) -> None:
+    """A run from rest over so much audio as may be taken would leave it nearly empty."""
+    model = Model("amp", "dense", {"window": 2000}, DenseWindow(2000).eval())
+    for peak, squares in network.CALIBRATIONS.values():
+        history = network.calibration(model, guitar, peak, squares)["history"]
+        assert np.mean(np.any(history != 0, axis=0)) == 1.0
+        assert np.sqrt(np.mean(np.square(history))) > 0.5 * peak * np.sqrt(np.mean(np.square(guitar / guitar.max())))
+
+
 def test_what_cannot_be_expressed_is_refused() -> None:
     torch.manual_seed(0)
     eq = EqNetwork(1, 9)
