@@ -20,7 +20,7 @@ demo: setup
 
 # Where these are missing, as elsewhere than on Debian, the tests that need them are skipped.
 test test-usb: packages += alsa-utils busybox-static dfu-util libportaudio2 qemu-system-x86 usbutils
-test: setup
+test: setup .venv/tflite
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
@@ -73,6 +73,11 @@ packages:
 .venv/installed: pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 2; }
 	python3 -m venv .venv
-	$(bin)/pip install -q --disable-pip-version-check -e '.[dev,tflite]'
+	$(bin)/pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Gigabytes, which the demo does not need. The last is built each night, and old nights go.
+.venv/tflite: .venv/installed
+	$(bin)/pip install -q --disable-pip-version-check -e '.[tflite]'
 	-$(bin)/pip install -q --disable-pip-version-check -e '.[tflite-micro]'
 	@touch $@
