@@ -25,7 +25,7 @@ from training.guitar import render_take
 from training.loop import TrainingConfig, train
 
 RATE_HZ = 48_000
-TAKE_S, VERIFIED_S, SOAK_S, SETTLING_S = 3.0, 1.0, 60.0, 1.0
+TAKE_S, SHORT_S, VERIFIED_S, SOAK_S, SETTLING_S = 3.0, 0.1, 1.0, 60.0, 1.0
 LATENCIES_S = (0.1, 0.05, 0.03, 0.01)
 REPLUGS = 10
 CONFIG = TrainingConfig(model="lstm-12", steps=1500, streams=8, segment_frames=512, run_in_frames=512)
@@ -99,6 +99,7 @@ def results(folder, di, exported):
     links = [
         scenario("look", "look", [plain]),
         take("latencies", noisy, latencies_s=LATENCIES_S),
+        take("short", noisy, di="short"),
         take("slow", [*noisy, "--ppm", "-200"]),
         take("fast", [*noisy, "--ppm", "1000"]),
         take("soak", [plain, "--ppm", "200"], di="soak"),
@@ -125,6 +126,7 @@ def results(folder, di, exported):
         audio.write(shared / "di.wav", di[: round(VERIFIED_S * RATE_HZ)] / 2.0**23, RATE_HZ)
         audio.write(shared / "take.wav", di / 2.0**23, RATE_HZ)
         np.save(shared / "di.npy", di)
+        np.save(shared / "short.npy", di[: round(SHORT_S * RATE_HZ)])
         np.save(shared / "soak.npy", np.tile(di, round(SOAK_S / TAKE_S)))
         np.pad(di, (round(SETTLING_S * RATE_HZ), 0)).astype("<i4").tofile(shared / "guitar.raw")
         noise = np.random.default_rng(0).integers(-NOISE_PEAK, NOISE_PEAK, round(NOISE_S * RATE_HZ), endpoint=True)
@@ -184,6 +186,11 @@ def test_each_latency_gives_the_same_audio_and_its_round_trip(results, folder, d
 def test_the_audio_is_what_the_native_engine_plays(results, folder, di, native, name):
     numbers(results[name])
     np.testing.assert_array_equal(output(folder, name), native(di))
+
+
+def test_a_short_take_does_not_begin_with_what_was_recorded_before_it(results, folder, di, native):
+    numbers(results["short"])
+    np.testing.assert_array_equal(output(folder, "short"), native(di[: round(SHORT_S * RATE_HZ)]))
 
 
 def test_a_minute_with_the_fastest_clock(results, folder, native):

@@ -285,7 +285,7 @@ def test_the_host_and_both_footswitches_lead_to_the_boot_loader(pedal):
     before = pedal.daisy.save()
     with pytest.raises(InputError, match="system memory"):
         pedal.enter_boot_loader()
-        pedal.rest(0.01)
+        pedal.rest(0.05)  # in which the host on USB sees it go
     pedal.daisy.restore(before)
     for footswitch in (1, 2):
         pedal.daisy.press(footswitch)
