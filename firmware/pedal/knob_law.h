@@ -21,8 +21,9 @@ inline int32_t PowerOfTwoQ28(int32_t log2_q24) {
   return static_cast<int32_t>(octave >= -4 ? power << (4 + octave) : power >> (-4 - octave));
 }
 
-// From `low_db` at position 0 over `middle_db` in the middle to `high_db` at the end, in Q28.
-inline int32_t GainQ28(int32_t position_q31, int low_db, int middle_db, int high_db) {
+// From `low_db` at position 0 over `middle_db` in the middle to `high_db` at the end, in Q28. It is in many places and
+// seldom runs: once in the image is enough.
+[[gnu::noinline]] inline int32_t GainQ28(int32_t position_q31, int low_db, int middle_db, int high_db) {
   const bool upper = position_q31 >= 1 << 30;
   const int from = upper ? middle_db : low_db, to = upper ? high_db : middle_db;
   const int64_t along = int64_t{position_q31} - (upper ? 1 << 30 : 0);  // Q30

@@ -22,7 +22,7 @@ from training.model_file import Model
 SRAM3 = range(0x30040000, 0x30048000)
 DTCM_END = 0x20020000
 INTERRUPTS = 150
-DMA1_STREAM_1, USART1 = 12, 37
+DMA1_STREAM_1, USART1, OTG_FS = 12, 37, 101
 
 
 @pytest.fixture(scope="module", params=["daisy", "daisy_bring_up"])
@@ -50,7 +50,8 @@ def test_every_exception_and_interrupt_has_its_handler(elf, symbols):
     assert stack == DTCM_END
     assert reset == symbols["Reset_Handler"] | 1
     fault = symbols["FaultHandler"] | 1
-    own = {DMA1_STREAM_1: symbols["AudioInterruptHandler"] | 1, USART1: symbols["SerialInterruptHandler"] | 1}
+    names = {DMA1_STREAM_1: "Audio", USART1: "Serial", OTG_FS: "Usb"}
+    own = {number: symbols[f"{name}InterruptHandler"] | 1 for number, name in names.items()}
     exceptions, interrupts = handlers[:14], handlers[14:]
     assert exceptions == [fault] * 5 + [0] * 4 + [fault] * 2 + [0] + [fault] * 2
     assert interrupts == [own.get(number, fault) for number in range(INTERRUPTS)]

@@ -148,8 +148,8 @@ int main() {
   watchdog.Init();
   usb.Init(&usb_controller, [] { return audio.Position(); }, UsbSerialNumber());
   pedal.host.ReportStream(&usb.audio.stats);
+  usb_controller.Connect(&usb);                            // takes its time, in which no audio is to wait
   kSeedLedPin.Write(audio.Init(PlayBlock, kBlockFrames));  // dark: the codec does not answer
-  usb_controller.Connect(&usb);
   UnmaskInterrupts();
 
   for (;;) {

@@ -18,8 +18,9 @@ RTNEURAL_BACK_ENDS = {
 
 # What never runs in the audio interrupt, and has no inline function that does, is compiled small on a chip.
 SELDOM_RUN = ["pedal/model_slots", "pedal/frame", "engine/model_blob"]
+SELDOM_RUN += ["usb/device", "usb/descriptors", "usb/serial"]
 SELDOM_RUN += [
-    f"boards/daisy/{name}" for name in ("adc", "clocks", "codec", "flash", "i2c", "memory", "reset", "serial")
+    f"boards/daisy/{name}" for name in ("adc", "clocks", "codec", "flash", "i2c", "memory", "reset", "serial", "usb")
 ]
 
 
