@@ -10,11 +10,14 @@ import pytest
 import soundfile
 from conftest import assert_one_line_error
 
+from export import daisy
 from export.daisy import SAMPLE_RATE_HZ, signal_to_noise_db
 from hardware import protocol, report, verify
 from hardware.connect import open_link
 from hardware.firmware_build import RTNEURAL, build
+from hardware.link import on_trial
 from hardware.program_link import ProgramLink
+from hardware.protocol import Engine
 from training import audio, model_file
 from training.errors import InputError
 
@@ -201,3 +204,14 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(workplace, run_pedal,
 def test_reamp_needs_audio_on_usb(run_pedal):
     assert_one_line_error(run_pedal("reamp", "on", "--on", "native"), "no audio on USB")
     assert run_pedal("reamp", "loud", "--on", "native").returncode == 2
+
+
+def test_a_model_on_trial_leaves_the_users_alone(make_model):
+    mine, tried = daisy.prepare(make_model(hidden_size=4)).blob(), daisy.prepare(make_model(hidden_size=6)).blob()
+    with ProgramLink("native", build("native")) as link:
+        link.load(0, mine)
+        link.select(0, Engine.FIXED)
+        with on_trial(link, tried, Engine.FIXED) as slot:
+            assert link.hello().active_slot == slot == 15
+        assert link.hello().active_slot == 0
+        assert link.blob(0) == mine
