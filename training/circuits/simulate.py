@@ -1,56 +1,38 @@
-"""Circuit simulation: the nodal discrete-K method.
+"""Circuit simulation: any netlist, many settings at once.
 
-The trapezoidal rule turns each capacitor into a conductance and a current source that carries its state. One time step
-of the whole circuit is then one matrix, and only the diodes are left to solve: Newton's method, one unknown a diode
-(Yeh, Abel & Smith, "Automated physical modeling of nonlinear audio circuits", IEEE TASLP 18(4), 2010).
+The trapezoidal rule and Newton's method on what `equations` sets up, in the machine code that `kernel` makes.
 
 Clipping makes harmonics beyond any sample rate: the circuit runs at eight times the rate of the audio, between two
 linear-phase filters whose delay is taken out again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import ctypes
+import functools
+import math
+from collections.abc import Mapping, Sequence
 
-import numba
 import numpy as np
-from scipy import signal
 
-from training.circuits.netlist import GROUND, Amplifier, Battery, Capacitor, Circuit, Diode, Element, Resistor
+from training.circuits.equations import Order, elimination_order, equations
+from training.circuits.kernel import LANES, Program, compiled, program
+from training.circuits.netlist import Circuit
 from training.errors import InputError
 
 OVERSAMPLING = 8
-THERMAL_VOLTS = 1.380649e-23 * 300.15 / 1.602176634e-19  # k T / q at 27 degrees, where SPICE's parameters hold
+
+ENGINE = "dk-trapezoid-2"
+"""Changes whenever the bits of an output do."""
 
 # Flat to 20 kHz at 48 kHz; 28 kHz is what would fold down to 20. Kaiser's formula gives 110 dB for this length.
 _PASS_EDGE, _STOP_EDGE = 20.0 / 24.0, 28.0 / 24.0  # relative to half the sample rate of the audio
 _FILTER_DELAY_SAMPLES = 44  # of both filters together, at the rate of the audio
 _KAISER_BETA = 11.3
 
-_NEWTON_LIMIT = 100
-_NEWTON_TOLERANCE_VOLTS = 1e-6  # of the last step; convergence is quadratic, so the error left is some 1e-11 V
-_LEAKAGE_SIEMENS = 1e-12  # across each diode, as in SPICE, so that its slope is never zero
-_BATTERY_STEPS = 20
-
-# The liberties of "fast maths", without the one to take NaN and infinity for impossible.
-_REORDER = {"reassoc", "contract", "nsz"}
+_FRAMES_A_CALL = 24_000  # so that a long take can be interrupted and a failure is noticed early
 
 
 class SimulationError(InputError):
     """The equations of a circuit have no solution that the solver could find."""
-
-
-@dataclass(frozen=True)
-class _Network:
-    """The linear part of a circuit, with the diodes taken out.
-
-    `volts` [states + diodes + 1, states + 2 + diodes]: the rows are the voltages of the capacitors, of the diodes and
-    of the output jack; the columns are what drives them: the capacitors' states (A), the input (V), the batteries (all
-    at once), the diodes' currents (A).
-    """
-
-    volts: np.ndarray
-    siemens: np.ndarray  # [states] 2 C / T, the conductance of each capacitor's companion model
-    diodes: np.ndarray  # [diodes, 2] saturation current (A), ideality times thermal voltage (V)
 
 
 def process(
@@ -62,241 +44,220 @@ def process(
     point before the first sample, and what still rings after the last is cut off. Knobs are in 0..1; those not given
     stand at their defaults. With `oversampling` 1 the circuit runs at the rate of the audio, without filters.
 
-    Raises InputError for an unknown knob or one outside 0..1, ValueError for audio that is not a finite vector, and
-    SimulationError when Newton's method fails or the output is not finite.
+    Raises InputError for an unknown knob or one outside 0..1 and where there is no C++ compiler, ValueError for audio
+    that is not a finite vector, and SimulationError when Newton's method fails or the output is not finite.
     """
     volts = np.asarray(volts, dtype=np.float64)
-    if volts.ndim != 1 or not np.isfinite(volts).all():
+    if volts.ndim != 1:
         raise ValueError("volts must be one channel of finite samples")
-    elements = circuit.at(**knobs)
-    network = _assemble(circuit, elements, sample_rate_hz * oversampling)
-    capacitor_volts, diode_volts = _operating_point(circuit, elements)
-    taps = _filter_taps(oversampling)
-    delay = (len(taps) - 1) // oversampling
-    output, failed_at = _run(
-        np.concatenate([np.zeros(delay), volts, np.zeros(delay)]),
-        _polyphase(taps, oversampling),
-        taps,
-        _time_step(network),
-        network.diodes,
-        network.siemens * capacitor_volts,
-        diode_volts,
-    )
-    if failed_at >= 0:
-        seconds = max(failed_at - delay // 2, 0) / sample_rate_hz  # one of the two filters lies before the circuit
-        raise SimulationError(f"{circuit.path}: Newton's method did not converge at {seconds:.4f} s")
-    if not np.isfinite(output).all():
-        raise SimulationError(f"{circuit.path}: the output is not finite")
-    return output[delay:]
+    return process_many(circuit, volts[None], [knobs], sample_rate_hz, oversampling)[0]
 
 
-def _assemble(circuit: Circuit, elements: Sequence[Element], rate_hz: float) -> _Network:
-    """Modified nodal analysis. At rate 0 the capacitors conduct nothing, which leaves direct current."""
-    sources = [element for element in elements if isinstance(element, Battery | Amplifier)]
-    capacitors = [element for element in elements if isinstance(element, Capacitor)]
-    diodes = [element for element in elements if isinstance(element, Diode)]
-    names = [circuit.input_node, circuit.output_node, *(node for element in elements for node in element.nodes)]
-    index = {node: number for number, node in enumerate(dict.fromkeys(name for name in names if name != GROUND))}
-    unknowns = len(index) + len(sources) + 1  # the nodes' voltages, the sources' currents, the input jack's current
+def process_many(
+    circuit: Circuit,
+    volts: np.ndarray,
+    settings: Sequence[Mapping[str, float]],
+    sample_rate_hz: int,
+    oversampling: int = OVERSAMPLING,
+) -> np.ndarray:
+    """`process` for many runs at once, each with its own take and its own knobs, at a fraction of the time.
 
-    def across(plus: str, minus: str = GROUND) -> np.ndarray:
-        row = np.zeros(unknowns)
-        for node, sign in ((plus, 1.0), (minus, -1.0)):
-            if node != GROUND:
-                row[index[node]] += sign
-        return row
+    `volts`: real [runs, frames], finite; `settings`: the knobs of each run. Returns float64 [runs, frames]. Each
+    run's output is to the bit what it is alone, in any company and order and on any x86-64 machine.
 
-    capacitor_rows = np.array([across(*element.nodes) for element in capacitors]).reshape(-1, unknowns)
-    diode_rows = np.array([across(*element.nodes) for element in diodes]).reshape(-1, unknowns)
-    siemens = 2.0 * rate_hz * np.array([element.farads for element in capacitors])
-
-    matrix = (capacitor_rows.T * siemens) @ capacitor_rows
-    battery_drive, input_drive = np.zeros(unknowns), np.zeros(unknowns)
-    for element in elements:
-        if isinstance(element, Resistor):
-            row = across(*element.nodes)
-            matrix += np.outer(row, row) / element.ohms
-    for branch, source in enumerate(sources, start=len(index)):
-        row = across(*source.nodes[:2])
-        matrix[:, branch] += row
-        matrix[branch] += row
-        if isinstance(source, Amplifier):
-            matrix[branch] -= source.gain * across(*source.nodes[2:])
-        else:
-            battery_drive[branch] = source.volts
-    matrix[:, -1] += across(circuit.input_node)
-    matrix[-1] += across(circuit.input_node)
-    input_drive[-1] = 1.0
-
-    probes = np.vstack([capacitor_rows, diode_rows, across(circuit.output_node)])
-    drives = np.vstack([capacitor_rows, input_drive, battery_drive, -diode_rows]).T
-    try:
-        volts = probes @ np.linalg.solve(matrix, drives)
-    except np.linalg.LinAlgError as error:
-        raise InputError(f"{circuit.path}: the circuit has no unique solution; is there a loop of sources?") from error
-    models = [circuit.models[element.model] for element in diodes]
-    parameters = [(model.saturation_amperes, model.ideality * THERMAL_VOLTS) for model in models]
-    return _Network(volts, siemens, np.array(parameters).reshape(-1, 2))
-
-
-def _time_step(network: _Network) -> np.ndarray:
-    """`network.volts` with the capacitors' rows made into next states: the current is G v - s, and s' = 2 G v - s."""
-    step = network.volts.copy()
-    states = len(network.siemens)
-    step[:states] *= 2.0 * network.siemens[:, None]
-    step[:states, :states] -= np.eye(states)
-    return step
-
-
-def _operating_point(circuit: Circuit, elements: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
-    """The voltages of the capacitors and of the diodes while nothing is played.
-
-    The batteries are turned up in steps, each solution a guess near enough for the next.
+    Raises what `process` raises; a SimulationError names the knobs of a run that fails.
     """
-    still = _assemble(circuit, elements, rate_hz=0.0)
-    states, count = len(still.siemens), len(still.diodes)
-    by_batteries, by_diodes = still.volts[:, states + 1], still.volts[:, states + 2 :]
-    volts, amperes = np.zeros(count), np.zeros(count)
-    for charge in np.linspace(1.0 / _BATTERY_STEPS, 1.0, _BATTERY_STEPS):
-        open_volts = charge * by_batteries[states:-1]
-        if not _solve_diodes(open_volts, by_diodes[states:-1], still.diodes, volts, amperes):
-            raise SimulationError(f"{circuit.path}: Newton's method found no operating point")
-    return (by_batteries + by_diodes @ amperes)[:states], volts
+    return process_counted(circuit, volts, settings, sample_rate_hz, oversampling)[0]
 
 
+def process_counted(
+    circuit: Circuit,
+    volts: np.ndarray,
+    settings: Sequence[Mapping[str, float]],
+    sample_rate_hz: int,
+    oversampling: int = OVERSAMPLING,
+) -> tuple[np.ndarray, float]:
+    """`process_many`, and how many iterations of Newton's method a step took, the mean over time and groups of runs."""
+    volts = np.asarray(volts, dtype=np.float64)
+    if volts.ndim != 2 or not np.isfinite(volts).all():
+        raise ValueError("volts must be finite samples, [runs, frames]")
+    if len(settings) != len(volts):
+        raise ValueError(f"{len(volts)} runs need as many settings, not {len(settings)}")
+    if not (sample_rate_hz > 0 and math.isfinite(sample_rate_hz)) or oversampling < 1:
+        raise ValueError(f"{sample_rate_hz} Hz and oversampling {oversampling}: both must be above zero")
+    for knobs in settings:
+        circuit.check_knobs(knobs)
+    if not volts.size:
+        return np.empty_like(volts), 0.0
+    rate_hz = float(sample_rate_hz * oversampling)
+    taps = _filter_taps(oversampling)
+    width = (len(taps) - 1) // oversampling + 1
+    playing, resting = _programs(circuit, settings, rate_hz, oversampling, width)
+    library = compiled(playing.source)
+    output = np.empty_like(volts)
+    iterations = []
+    for start in range(0, len(volts), LANES):
+        chosen = [min(start + lane, len(volts) - 1) for lane in range(LANES)]  # the last run fills what is empty
+        names = [_described(circuit, settings[run]) for run in chosen]
+        lanes = _Lanes(library, names, playing.numbers[:, chosen], resting.numbers[:, chosen], taps, oversampling)
+        iterations.append(lanes.play(volts[start : start + LANES], output[start : start + LANES], sample_rate_hz))
+    return output, float(np.mean(iterations)) / (oversampling * (volts.shape[1] + width - 1))
+
+
+class _Lanes:
+    """LANES runs side by side."""
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        names: Sequence[str],
+        playing: np.ndarray,
+        resting: np.ndarray,
+        taps: np.ndarray,
+        oversampling: int,
+    ) -> None:
+        """`playing`, `resting`: [numbers, LANES], the constants of the compiled program, and at direct current;
+        `names`: what to call each run when it fails."""
+        self.library = library
+        self.names = names
+        self.numbers = _aligned(playing.shape)
+        self.numbers[:] = playing
+        at_rest = _aligned(resting.shape)
+        at_rest[:] = resting
+        self.interpolators, self.decimators = _polyphase(taps, oversampling)
+        self.width = len(self.interpolators)
+        self.memory = _aligned((library.memory_bytes() // 8 + LANES,))
+        failed = library.rest(_pointer(at_rest), _pointer(self.numbers), _pointer(self.memory))
+        if failed:
+            lane = (failed & -failed).bit_length() - 1
+            raise SimulationError(f"{names[lane]}: Newton's method found no operating point")
+
+    def play(self, volts: np.ndarray, output: np.ndarray, sample_rate_hz: int) -> int:
+        """Send [runs, frames] through; at most LANES runs. Returns the iterations of Newton's method."""
+        runs, frames = volts.shape
+        delay = self.width - 1
+        iterations = 0
+        history = delay
+        for start in range(0, frames + delay, _FRAMES_A_CALL):
+            stop = min(start + _FRAMES_A_CALL, frames + delay)
+            heard = _aligned((history + stop - start, LANES))
+            heard[:] = 0.0
+            first = max(start - history, 0)
+            part = volts[:, first : min(stop, frames)]
+            offset = first - (start - history)
+            for lane in range(LANES):
+                heard[offset : offset + part.shape[1], lane] = part[min(lane, runs - 1)]
+            played = _aligned((stop - start, LANES))
+            failed_at = np.full(LANES, -1, dtype=np.int64)
+            iterations += self.library.run(
+                ctypes.c_int64(stop - start),
+                _pointer(self.interpolators),
+                _pointer(self.decimators),
+                _pointer(self.numbers),
+                _pointer(self.memory),
+                _pointer(heard),
+                _pointer(played),
+                _pointer(failed_at),
+            )
+            if (failed_at >= 0).any():
+                lane = int(np.argmax(failed_at >= 0))
+                frame = start + int(failed_at[lane]) - delay // 2  # one filter lies before the circuit
+                seconds = max(frame, 0) / sample_rate_hz
+                raise SimulationError(f"{self.names[lane]}: Newton's method did not converge at {seconds:.4f} s")
+            if not np.isfinite(played).all():
+                frame, lane = (int(place[0]) for place in np.nonzero(~np.isfinite(played)))
+                seconds = max(start + frame - delay, 0) / sample_rate_hz
+                raise SimulationError(f"{self.names[lane]}: the output is not finite at {seconds:.4f} s")
+            skipped = max(delay - start, 0)
+            if skipped < stop - start:
+                output[:, start + skipped - delay : stop - delay] = played[skipped:, :runs].T
+        return iterations
+
+
+def _described(circuit: Circuit, knobs: Mapping[str, float]) -> str:
+    positions = ", ".join(f"{knob} at {position:.4g}" for knob, position in knobs.items())
+    return f"{circuit.path}{positions and f' with {positions}'}"
+
+
+def _pointer(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Float64, not initialised, at an address that vector registers load from."""
+    count = math.prod(shape)
+    raw = np.empty(count * 8 + 64, dtype=np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + count * 8].view(np.float64).reshape(shape)
+
+
+_orders: dict[tuple[str, float], Order] = {}
+
+
+def _programs(
+    circuit: Circuit, settings: Sequence[Mapping[str, float]], rate_hz: float, oversampling: int, width: int
+) -> tuple[Program, Program]:
+    """What to compute at every step, and its constants at `rate_hz` and at direct current."""
+    key = (circuit.digest(), rate_hz)
+    if key not in _orders:
+        _orders[key] = elimination_order(circuit, rate_hz)
+    playing, resting = (
+        program(equations(circuit, settings, rate), _orders[key], len(settings), oversampling, width)
+        for rate in (rate_hz, 0.0)
+    )
+    return playing, resting
+
+
+@functools.cache
 def _filter_taps(oversampling: int) -> np.ndarray:
-    """The low-pass on both sides of the circuit, [_FILTER_DELAY_SAMPLES * oversampling + 1], symmetric, sum 1."""
+    """The low-pass on both sides of the circuit, [_FILTER_DELAY_SAMPLES * oversampling + 1], symmetric, sum 1.
+
+    A sine cardinal under a Kaiser window, summed here from series: libraries' sines differ in their last bits from
+    machine to machine.
+    """
     if oversampling == 1:
         return np.ones(1)
     cutoff = (_PASS_EDGE + _STOP_EDGE) / 2.0 / oversampling
-    taps = signal.firwin(_FILTER_DELAY_SAMPLES * oversampling + 1, cutoff, window=("kaiser", _KAISER_BETA))
-    return np.ascontiguousarray(taps)
+    middle = _FILTER_DELAY_SAMPLES * oversampling // 2
+    half = [1.0 * cutoff * _bessel(_KAISER_BETA)]
+    for k in range(1, middle + 1):
+        window = _bessel(_KAISER_BETA * math.sqrt(1.0 - (k / middle) ** 2))
+        half.append(_sine_of_turns(cutoff * k / 2.0) / (math.pi * k) * window)
+    total = half[0] + 2.0 * math.fsum(half[1:])
+    return np.array([each / total for each in [*half[:0:-1], *half]])
 
 
-def _polyphase(taps: np.ndarray, oversampling: int) -> np.ndarray:
-    """`taps` as one short filter for each oversampled sample of a frame, [oversampling, delay + 1], latest tap last."""
-    width = (len(taps) - 1) // oversampling + 1
-    padded = np.zeros(width * oversampling)
-    padded[: len(taps)] = taps * oversampling
-    return np.ascontiguousarray(padded.reshape(width, oversampling).T[:, ::-1])
-
-
-@numba.njit(cache=True, fastmath=_REORDER)
-def _dot(a: np.ndarray, b: np.ndarray) -> float:
-    total = 0.0
-    for k in range(len(a)):
-        total += a[k] * b[k]
+def _bessel(x: float) -> float:
+    """The modified Bessel function I0, from its series."""
+    term, total, k = 1.0, 1.0, 0
+    while term > 1e-17 * total:
+        k += 1
+        term *= (x / (2.0 * k)) ** 2
+        total += term
     return total
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath=_REORDER)
-def _run(
-    padded: np.ndarray,
-    interpolators: np.ndarray,
-    taps: np.ndarray,
-    step: np.ndarray,
-    diodes: np.ndarray,
-    states: np.ndarray,
-    diode_volts: np.ndarray,
-) -> tuple[np.ndarray, int]:
-    """Interpolate, step the circuit, decimate: the output, and the frame where Newton's method failed, or -1.
-
-    `padded`: the input with the filters' delay in zeros on each side; the output starts with that delay. Arrays are
-    as their makers describe them; `states` and `diode_volts` hold the operating point and are written over.
-    """
-    oversampling, width = interpolators.shape
-    count, memory = len(states), len(taps) - 1
-    last = len(step) - 1
-    drives = np.zeros(count + 2)
-    drives[:count] = states
-    drives[count + 1] = 1.0
-    open_volts, amperes = np.empty(len(diodes)), np.zeros(len(diodes))
-    from_diodes = np.ascontiguousarray(step[:, count + 2 :])
-    from_drives = np.ascontiguousarray(step[:, : count + 2])
-    diode_coupling = np.ascontiguousarray(from_diodes[count:last])
-    recent = np.zeros(memory + oversampling)  # the circuit's latest output, oversampled
-    output = np.empty(len(padded) - width + 1)
-    for n in range(len(output)):
-        for phase in range(oversampling):
-            drives[count] = _dot(interpolators[phase], padded[n : n + width])
-            for k in range(len(diodes)):
-                open_volts[k] = _dot(from_drives[count + k], drives)
-            if not _solve_diodes(open_volts, diode_coupling, diodes, diode_volts, amperes):
-                return output, n
-            for k in range(count):
-                states[k] = _dot(from_drives[k], drives) + _dot(from_diodes[k], amperes)
-            recent[memory + phase] = _dot(from_drives[last], drives) + _dot(from_diodes[last], amperes)
-            drives[:count] = states
-        output[n] = _dot(taps, recent[: memory + 1])
-        recent[:memory] = recent[oversampling:].copy()
-    return output, -1
+def _sine_of_turns(turns: float) -> float:
+    """sin(2 pi turns), from its series."""
+    x = 2.0 * math.pi * (turns - round(turns))
+    term, total = x, x
+    for k in range(1, 16):
+        term *= -x * x / (2.0 * k * (2.0 * k + 1.0))
+        total += term
+    return total
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _solve_diodes(
-    open_volts: np.ndarray, coupling: np.ndarray, diodes: np.ndarray, volts: np.ndarray, amperes: np.ndarray
-) -> bool:
-    """Solve volts = open_volts + coupling @ amperes(volts) by Newton's method; False when it does not converge.
-
-    `volts` holds the first guess and then the solution, `amperes` the currents there.
-    """
-    count = len(diodes)
-    slopes, residual, jacobian = np.empty(count), np.empty(count), np.empty((count, count))
-    for _ in range(_NEWTON_LIMIT):
-        for k in range(count):
-            saturation, scale = diodes[k]
-            growth = saturation * np.exp(volts[k] / scale)
-            amperes[k] = growth - saturation + _LEAKAGE_SIEMENS * volts[k]
-            slopes[k] = growth / scale + _LEAKAGE_SIEMENS
-        for i in range(count):
-            residual[i] = open_volts[i] - volts[i]
-            for k in range(count):
-                residual[i] += coupling[i, k] * amperes[k]
-                jacobian[i, k] = -coupling[i, k] * slopes[k]
-            jacobian[i, i] += 1.0
-        _eliminate(jacobian, residual)
-        settled = True
-        for k in range(count):
-            moved = _limit(volts[k] + residual[k], volts[k], diodes[k, 0], diodes[k, 1]) - volts[k]
-            settled = settled and abs(moved) < _NEWTON_TOLERANCE_VOLTS  # False for NaN too
-            volts[k] += moved
-            amperes[k] += slopes[k] * moved
-        if settled:
-            return True
-    return False
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _eliminate(matrix: np.ndarray, vector: np.ndarray) -> None:
-    """Solve matrix @ x = vector by Gaussian elimination with partial pivoting; x replaces `vector`."""
-    count = len(vector)
-    for k in range(count):
-        pivot = k
-        for i in range(k + 1, count):
-            if abs(matrix[i, k]) > abs(matrix[pivot, k]):
-                pivot = i
-        if pivot != k:
-            for j in range(k, count):
-                matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
-            vector[k], vector[pivot] = vector[pivot], vector[k]
-        for i in range(k + 1, count):
-            factor = matrix[i, k] / matrix[k, k]
-            for j in range(k + 1, count):
-                matrix[i, j] -= factor * matrix[k, j]
-            vector[i] -= factor * vector[k]
-    for k in range(count - 1, -1, -1):
-        for j in range(k + 1, count):
-            vector[k] -= matrix[k, j] * vector[j]
-        vector[k] /= matrix[k, k]
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _limit(wanted: float, present: float, saturation: float, scale: float) -> float:
-    """Shorten a Newton step up the exponential, where a long one would overflow, as SPICE does (`pnjlim`)."""
-    critical = scale * np.log(scale / (np.sqrt(2.0) * saturation))
-    if wanted <= critical or abs(wanted - present) <= 2.0 * scale:
-        return wanted
-    if present <= 0.0:
-        return scale * np.log(wanted / scale)
-    rise = 1.0 + (wanted - present) / scale
-    return present + scale * np.log(rise) if rise > 0.0 else critical
+def _polyphase(taps: np.ndarray, oversampling: int) -> tuple[np.ndarray, np.ndarray]:
+    """The interpolator as [delay + 1, oversampling], oldest frame first; the decimator as [oversampling, delay + 1]:
+    what each oversampled sample of a frame gives to the output of this frame, of the next and so on."""
+    width = (len(taps) - 1) // oversampling + 1
+    padded = np.zeros(width * oversampling)
+    padded[: len(taps)] = taps
+    interpolators = padded.reshape(width, oversampling)[::-1] * oversampling
+    decimators = np.zeros((oversampling, width))
+    for phase in range(oversampling):
+        for lag in range(width):
+            tap = len(taps) - 1 - oversampling * lag + phase
+            if tap < len(taps):
+                decimators[phase, lag] = taps[tap]
+    return np.ascontiguousarray(interpolators), decimators
