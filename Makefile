@@ -19,7 +19,7 @@ demo: setup
 	$(bin)/pedal demo
 
 # Where these are missing, as elsewhere than on Debian, the tests that need them are skipped.
-test test-usb: packages += alsa-utils busybox-static dfu-util libportaudio2 qemu-system-x86 usbutils
+test test-usb: packages += alsa-utils busybox-static dfu-util libngspice0 libportaudio2 qemu-system-x86 usbutils
 test: setup .venv/tflite
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
