@@ -14,6 +14,7 @@ from scipy import fft
 from training import audio
 from training.errors import InputError
 from training.knob import Knob
+from training.streamed_takes import StreamedTakes
 
 SAMPLE_RATE_HZ = 48000
 """What the pedal runs at, and so what every network is trained at."""
@@ -50,6 +51,7 @@ class Pair:
     positions: where each knob of the capture stood, 0 to 1.
     use: one of USES: whether it is for training, for validation, or for both: then the last tenth, 15 s at most, is
     kept from training to validate with.
+    removed_samples: how much later `target` was in its file, which has been taken out; negative where it was earlier.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Pair:
     target: np.ndarray
     positions: tuple[float, ...] = ()
     use: str = "both"
+    removed_samples: int = 0
 
     @property
     def validation_start(self) -> int:
@@ -88,6 +91,7 @@ class Capture:
     levels: volts per full scale where known, for the model file.
     findings: what the checks have to say, a line each.
     origin: where the pairs are from, for `training` of the model file; no part of the digest.
+    streamed: where the takes for training are on disk, these; all pairs are for validation then.
     """
 
     pairs: tuple[Pair, ...]
@@ -95,10 +99,12 @@ class Capture:
     levels: dict[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     origin: dict[str, Any] = field(default_factory=dict)
+    streamed: StreamedTakes | None = None
 
     @property
     def seconds(self) -> float:
-        return sum(len(pair.input) for pair in self.pairs) / SAMPLE_RATE_HZ
+        on_disk = self.streamed.seconds if self.streamed is not None else 0.0
+        return on_disk + sum(len(pair.input) for pair in self.pairs) / SAMPLE_RATE_HZ
 
     def digest(self) -> str:
         """SHA-256 of all that training sees, in hexadecimal: equal data give an equal digest."""
@@ -108,6 +114,8 @@ class Capture:
             for samples in (pair.input, pair.target):
                 digest.update(len(samples).to_bytes(8, "little"))
                 digest.update(np.ascontiguousarray(samples, "<f4").tobytes())
+        if self.streamed is not None:
+            digest.update(self.streamed.digest.encode())
         return digest.hexdigest()
 
 
@@ -117,7 +125,7 @@ def read_pair(input_path: Path, target_path: Path) -> Capture:
     Raises InputError when a file cannot be read as mono audio, is silent, is clipped for more than 10 % of its samples
     or is shorter than 2 s, and when the two differ in sample rate or by more than 1 s in length.
     """
-    pair, findings = _read_pair(Path(input_path), Path(target_path), ())
+    pair, findings = aligned_pair(Path(input_path), Path(target_path))
     return Capture((pair,), findings=tuple(findings))
 
 
@@ -169,7 +177,7 @@ def _read_table(table: Mapping[str, Any], folder: Path) -> Capture:
         use = entry.get("use", "both")
         if use not in USES:
             raise InputError(f"{entry['target']}: use should be one of {', '.join(USES)}")
-        pair, found = _read_pair(folder / entry["input"], folder / entry["target"], positions, use)
+        pair, found = aligned_pair(folder / entry["input"], folder / entry["target"], positions, use)
         pairs.append(pair)
         findings += found
     for wanted, there in (("training", any(pair.trains for pair in pairs)), ("validation", any(_kept(pairs)))):
@@ -235,9 +243,10 @@ def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
-def _read_pair(
-    input_path: Path, target_path: Path, positions: tuple[float, ...], use: str = "both"
+def aligned_pair(
+    input_path: Path, target_path: Path, positions: tuple[float, ...] = (), use: str = "both"
 ) -> tuple[Pair, list[str]]:
+    """One take, and what was found, a line each. Raises InputError as `read_pair` does."""
     dry, wet = audio.read(input_path), audio.read(target_path)
     if dry.sample_rate_hz != wet.sample_rate_hz:
         raise InputError(
@@ -312,7 +321,7 @@ def align(dry: np.ndarray, wet: np.ndarray, name: str) -> tuple[Pair, list[str]]
             f"{name}: {frames / SAMPLE_RATE_HZ:.2f} s in common with its input; at least {MINIMUM_SECONDS:g} s are "
             "needed, and 3 minutes are better"
         )
-    return Pair(name, dry[:frames], wet[:frames]), findings
+    return Pair(name, dry[:frames], wet[:frames], removed_samples=remove), findings
 
 
 @dataclass(frozen=True)

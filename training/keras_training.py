@@ -20,6 +20,7 @@ from training.dense_window import DROPOUT, DenseWindow
 from training.errors import InputError
 from training.loop import Trainer, TrainingConfig
 from training.model_file import Model, TrainableNetwork
+from training.stretches import MemoryPart
 
 
 def check(config: TrainingConfig, *, resume: bool, device: str, start: TrainableNetwork | None) -> None:
@@ -105,6 +106,7 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
     """What `keras_worker.train` reads."""
     network, config, part = trainer.network, trainer.config, trainer.training_part
     assert isinstance(network, DenseWindow)
+    assert isinstance(part, MemoryPart)
     task = {
         "window": network.window,
         "hidden_sizes": [layer.out_features for layer in network.layers[:-1]],
@@ -120,7 +122,7 @@ def _write_task(folder: Path, trainer: Trainer) -> None:
     np.savez(folder / "weights.npz", *(array.detach().numpy() for array in weights))
     with (folder / "starts").open("wb") as file:  # of many steps too much for the memory
         for _ in range(config.steps):
-            file.write(part.draw_starts(config.streams, trainer.generator)[0].numpy().astype(np.int32).tobytes())
+            file.write(part.draw_starts(config.streams, trainer.generator)[1].numpy().astype(np.int32).tobytes())
     np.savez(
         folder / "data.npz",
         audio=part.audio.numpy(),

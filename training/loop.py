@@ -29,6 +29,8 @@ from training.model_file import Model, TrainableNetwork
 from training.plot import write_training_plot
 from training.quantization import int8_weights, straight_through
 from training.recurrent import RecurrentNetwork
+from training.starting_point import nearest_setting
+from training.stretches import Streams, training_part
 
 CHECKPOINT_FORMAT = 2
 VALIDATIONS = 40
@@ -100,52 +102,13 @@ class TrainingConfig:
         return peak * min(1.0, (step + 1) / self.warm_up_steps) * (0.01 + 0.99 * cosine)
 
 
-@dataclass(frozen=True)
-class Streams:
-    """Stretches of audio that are played side by side. audio, target: [streams, frames]; knobs: [streams, knobs]."""
-
-    audio: torch.Tensor
-    target: torch.Tensor
-    knobs: torch.Tensor
-
-
 def delayed(capture: Capture, frames: int) -> Capture:
     """The same with every target so much later, as a network with that latency plays it."""
     if frames == 0:
         return capture
     pairs = (replace(pair, target=np.pad(pair.target, (frames, 0))[: len(pair.target)]) for pair in capture.pairs)
-    return replace(capture, pairs=tuple(pairs))
-
-
-class TrainingPart:
-    """The training parts of all pairs for training, end to end, from which random stretches of `frames` are drawn."""
-
-    def __init__(self, pairs: tuple[Pair, ...], frames: int, device: torch.device) -> None:
-        def joined(parts: list[np.ndarray]) -> torch.Tensor:
-            return torch.from_numpy(np.concatenate(parts)).to(device)
-
-        self.frames = frames
-        pairs = tuple(pair for pair in pairs if pair.trains)
-        self.audio = joined([pair.input[: pair.validation_start] for pair in pairs])
-        self.target = joined([pair.target[: pair.validation_start] for pair in pairs])
-        self.knobs = torch.tensor([pair.positions for pair in pairs], dtype=torch.float32, device=device)
-        lengths = torch.tensor([pair.validation_start for pair in pairs])
-        starts = lengths - frames + 1
-        self.first_frame = torch.cumsum(lengths, 0) - lengths
-        self.first_choice = torch.cumsum(starts, 0) - starts
-        self.choices = int(starts.sum())
-
-    def draw(self, streams: int, generator: torch.Generator) -> Streams:
-        """Draw `streams` stretches, every one in the data as likely as any other."""
-        start, pair = self.draw_starts(streams, generator)
-        index = (start[:, None] + torch.arange(self.frames)).to(self.audio.device)
-        return Streams(self.audio[index], self.target[index], self.knobs[pair.to(self.knobs.device)])
-
-    def draw_starts(self, streams: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `draw`: the first frame of each stretch, and the pair in which it lies, [streams] both."""
-        choice = torch.randint(self.choices, (streams,), generator=generator)
-        pair = torch.searchsorted(self.first_choice, choice, right=True) - 1
-        return self.first_frame[pair] + choice - self.first_choice[pair], pair
+    streamed = capture.streamed and replace(capture.streamed, late_frames=frames)
+    return replace(capture, pairs=tuple(pairs), streamed=streamed)
 
 
 def validation_streams(pair: Pair, device: torch.device) -> Streams:
@@ -238,7 +201,7 @@ class Trainer:
         self.optimizer = self._new_optimizer()
         self.loss = losses.Loss(config.stft_weight, config.loss)
         stretch = config.run_in_frames + config.segments_per_draw * config.segment_frames
-        self.training_part = TrainingPart(capture.pairs, stretch, device)
+        self.training_part = training_part(capture, stretch, device)
         parts = sorted((validation_streams(pair, device) for pair in capture.pairs if pair.validates), key=frames_of)
         self.validation_parts = [list(alike) for _, alike in groupby(parts, frames_of)]
         self.step = 0
@@ -431,7 +394,8 @@ def train(
     run (to the bit on the CPU); it is deleted at the end. `out` is written whenever validation improves.
 
     report: takes lines for people.
-    start: the network to go on from, with a lower learning rate; None for a new one.
+    start: the network to go on from, with a lower learning rate; None for a new one. One with knobs is put where it
+        sounds most like a capture without, see `nearest_setting`.
     assess: what else to find out about the finished model, for its `training`.
 
     Raises InputError where `check` does, when what there is to resume was another training (data or config differ),
@@ -440,6 +404,10 @@ def train(
     out = Path(out)
     check(config, len(capture.knobs), out, resume=resume, force=force, device=device)
     if start is not None:
+        if isinstance(start, RecurrentNetwork) and start.knob_count and not capture.knobs:
+            start, positions, esr = nearest_setting(start, capture)
+            stand = ", ".join(f"{position:.2f}" for position in positions)
+            report(f"starts where the model sounds most like it: knobs at {stand} of 1, {decibels(esr)}")
         if start.knob_count != len(capture.knobs):
             raise InputError(f"the model to start from has {start.knob_count} knobs, the capture {len(capture.knobs)}")
         config = replace(config, learning_rate=config.fine_tuning_learning_rate, start_sha256=_sha256(start))

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 import torch
 
@@ -77,6 +78,21 @@ class RecurrentNetwork(torch.nn.Module):
                 "gru-LxN of L layers; eq-BxL of B blocks with L taps; dense-N of a window of N samples"
             )
         return cls(match[1], int(match[3]), knob_count, layers=int(match[2] or 1))
+
+    def at(self, positions: Sequence[float], gain: float = 1.0) -> "RecurrentNetwork":
+        """The network without knobs that plays `gain` times what this one does with its knobs at `positions`, 0 to 1.
+
+        What the knobs add to the first layer's sums, while they stand still, is a bias.
+        """
+        weights = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+        inputs = weights["recurrent.weight_ih_l0"]
+        weights["recurrent.weight_ih_l0"] = inputs[:, :1].clone()
+        weights["recurrent.bias_ih_l0"] += inputs[:, 1:] @ torch.as_tensor(positions, dtype=inputs.dtype)
+        for name in ("head.weight", "head.bias"):
+            weights[name] *= gain
+        still = RecurrentNetwork(self.unit, self.hidden_size, 0, self.layers, gain * self.residual)
+        still.load_state_dict(weights)
+        return still
 
     @property
     def architecture(self) -> str:

@@ -14,9 +14,10 @@ from training import loop, losses, model_file
 from training.capture import Capture, Pair
 from training.errors import InputError
 from training.knob import Knob
-from training.loop import TrainingConfig, TrainingPart, train
+from training.loop import TrainingConfig, train
 from training.quantization import int8_weights
 from training.recurrent import RecurrentNetwork
+from training.stretches import MemoryPart
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
@@ -323,7 +324,7 @@ def test_validations_fall_between_draws() -> None:
 def test_draws_stay_in_the_training_part_of_one_pair() -> None:
     ramps = [np.arange(first, first + 100, dtype=np.float32) for first in (0, 1000)]
     pairs = tuple(Pair("x", ramp, -ramp, (knob,)) for ramp, knob in zip(ramps, (0.25, 0.75), strict=True))
-    drawn = TrainingPart(pairs, 20, CPU).draw(3000, torch.Generator().manual_seed(0))
+    drawn = MemoryPart(pairs, 20, CPU).draw(3000, torch.Generator().manual_seed(0))
     starts = drawn.audio[:, 0]
     assert torch.equal(drawn.audio, starts[:, None] + torch.arange(20)) and torch.equal(drawn.target, -drawn.audio)
     assert torch.equal(drawn.knobs[:, 0], torch.where(starts < 1000, 0.25, 0.75))
