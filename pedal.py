@@ -8,6 +8,7 @@ from hardware.flash import flash_command
 from hardware.slots import backup, select, slots, upload
 from training.capture_simulation import simulate
 from training.cli import audition_command, blend_command, distill_command, show_command, train
+from training.dataset.cli import dataset
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -28,6 +29,7 @@ for command in (
     verify,
     reamp,
     simulate,
+    dataset,
     demo,
     flash_command,
     upload,

@@ -126,6 +126,11 @@ def _arguments(
 @click.option("--input", "input_path", type=_FILE, help="The dry guitar (DI), WAV or FLAC.")
 @click.option("--target", "target_path", type=_FILE, help="The same, played through the amp.")
 @click.option("--capture", "capture_path", type=_FILE, help="Several pairs with knobs: a TOML file, see docs.")
+@click.option("--dataset", "dataset_path", type=_FILE, help="A folder that pedal dataset has made.")
+@click.option("--amp", help="Which device of --dataset; not needed where there is but one.")
+@click.option(
+    "--split", "split_path", type=_FILE, help="Of --dataset only the training part of a pedal dataset splits file."
+)
 @click.option("--remove-silence", is_flag=True, help="Cut out what is left of each silence after a second.")
 @click.option(
     "--framework",
@@ -139,21 +144,32 @@ def train(
     input_path: Path | None,
     target_path: Path | None,
     capture_path: Path | None,
+    dataset_path: Path | None,
+    amp: str | None,
+    split_path: Path | None,
     remove_silence: bool,
     framework: str,
     **training_options: Any,
 ) -> None:
-    """Train a model on a recording of an amp: --input and --target, or --capture."""
-    pair_given = input_path is not None and target_path is not None
-    if pair_given == (capture_path is not None) or (input_path is None) != (target_path is None):
-        raise InputError("give either --input and --target, or --capture")
+    """Train a model on an amp: on a recording (--input and --target), on several (--capture), or on a --dataset."""
+    sources = [input_path is not None, capture_path is not None, dataset_path is not None]
+    if sum(sources) != 1 or (input_path is None) != (target_path is None):
+        raise InputError("give either --input and --target, or --capture, or --dataset")
+    if (amp is not None or split_path is not None) and dataset_path is None:
+        raise InputError("--amp and --split are for --dataset")
+    if dataset_path is not None and (remove_silence or framework == "keras"):
+        raise InputError("--dataset goes neither with --remove-silence nor with --framework keras")
     arguments = _arguments(**training_options)
     from training import capture, keras_training, loop
 
     if framework == "keras":
         wanted = {key: arguments[key] for key in ("config", "resume", "device", "start")}
         keras_training.check(**wanted)
-    if capture_path is not None:
+    if dataset_path is not None:
+        from training.dataset.reader import read_dataset
+
+        data = read_dataset(dataset_path, amp, split_path)
+    elif capture_path is not None:
         data = capture.read_capture(capture_path)
     else:
         assert input_path is not None and target_path is not None
