@@ -28,7 +28,7 @@ circuit = "{CIRCUIT}"
 
 [device.knobs]
 {"".join(f"{knob} = {position}{chr(10)}" for knob, position in KNOBS.items())}"""
-HELD_OUT_SECONDS, HELD_OUT_SEED = 6.0, 14
+HELD_OUT_SECONDS, HELD_OUT_SEED = 6.0, 12
 REFERENCE_FRAMES = 48_000
 """How much of it RTNeural plays: it takes four times as long and is there for comparison."""
 CONFIG = TrainingConfig(model="lstm-20", steps=3000)
