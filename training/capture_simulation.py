@@ -62,7 +62,9 @@ def simulate_capture(
 @click.command()
 @click.option("--circuit", "circuit_name", default="tube_screamer", show_default=True, help="A name, or a .cir file.")
 @click.option("--knob", "knobs", multiple=True, metavar="NAME=POSITION", help="From 0 to 1, such as drive=0.7.")
-@click.option("--guitar", "guitar_name", help="Such as single-coil, drop-d or bass.  [default: drawn from the seed]")
+@click.option(
+    "--guitar", "guitar_name", help="Such as humbucker, humbucker-drop-d or bass.  [default: drawn from the seed]"
+)
 @click.option("--seconds", type=float, default=60.0, show_default=True, help="How long the take is, up to 600.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed, the same take.")
 @click.option("--out", "folder", type=click.Path(path_type=Path), required=True, help="The folder for both files.")

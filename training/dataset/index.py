@@ -20,7 +20,6 @@ from training.files import written_aside
 
 SAMPLE_RATE_HZ = 48_000
 JSONL, PARQUET, CARD = "metadata.jsonl", "index.parquet", "README.md"
-SOURCES = ("simulated", "recorded")
 
 
 @dataclass(frozen=True)
