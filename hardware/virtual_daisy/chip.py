@@ -120,6 +120,7 @@ class Chip(native.Machine):
         vectors, stack, entry = BOOT_LOADER
         self.uc.mem_write(vectors, stack.to_bytes(4, "little") + entry.to_bytes(4, "little"))
         self._handle = self.uc._uch
+        self.registers = native.Registers(self._handle)
         native.attach(self._handle, self.store)
         self.uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         self.uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
@@ -303,33 +304,33 @@ class Chip(native.Machine):
 
     @property
     def pc(self) -> int:
-        return self.uc.reg_read(arm.UC_ARM_REG_PC)
+        return self.registers.read(arm.UC_ARM_REG_PC)
 
     def general_registers(self) -> list[int]:
         """r0 to r15."""
         ids = [*_GENERAL[:13], arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC]
-        return [self.uc.reg_read(i) for i in ids]
+        return [self.registers.read(i) for i in ids]
 
     # --- running ---
 
     def reset_core(self) -> None:
         """Core and private bus as after a reset (Armv7-M B1.5.5): SP and PC from the vector table in flash."""
-        uc = self.uc
+        write = self.registers.write
         self._sleeping = False
         self._failure = None
         for name in _GENERAL:
-            uc.reg_write(name, 0)
-        uc.reg_write(arm.UC_ARM_REG_XPSR, 0x01000000)
+            write(name, 0)
+        write(arm.UC_ARM_REG_XPSR, 0x01000000)
         for name in (arm.UC_ARM_REG_PRIMASK, arm.UC_ARM_REG_BASEPRI, arm.UC_ARM_REG_FAULTMASK):
-            uc.reg_write(name, 0)
+            write(name, 0)
         self.set_fpu(False)
         table = self.memory["flash"][:8].view("<u4")
-        uc.reg_write(arm.UC_ARM_REG_MSP, int(table[0]))
-        uc.reg_write(arm.UC_ARM_REG_SP, int(table[0]))
+        write(arm.UC_ARM_REG_MSP, int(table[0]))
+        write(arm.UC_ARM_REG_SP, int(table[0]))
         entry = int(table[1])
         if not entry & 1:
             raise ChipError(f"the reset vector {entry:#010x} has bit 0 clear, so it is no Thumb code (PM0253 2.4.4)")
-        uc.reg_write(arm.UC_ARM_REG_PC, entry)
+        write(arm.UC_ARM_REG_PC, entry)
 
     def set_fpu(self, enabled: bool) -> None:
         """CPACR lets the program use the FPU, or not."""

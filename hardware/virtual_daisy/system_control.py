@@ -462,7 +462,7 @@ class SystemControl:
         if not self.pending:
             return False
         group = self._group(self._best()[0])
-        base = self.chip.uc.reg_read(arm.UC_ARM_REG_BASEPRI)
+        base = self.chip.registers.read(arm.UC_ARM_REG_BASEPRI)
         return group < self._running_priority() and (not base or group < self._group(base))
 
     def _running_priority(self) -> int:
@@ -476,7 +476,7 @@ class SystemControl:
         group = self._group(priority)
         if group >= self._running_priority():
             return False, False
-        read = self.chip.uc.reg_read
+        read = self.chip.registers.read
         base = read(arm.UC_ARM_REG_BASEPRI)
         if (
             read(arm.UC_ARM_REG_PRIMASK) & 1
@@ -490,8 +490,7 @@ class SystemControl:
 
     def _enter(self, number: int) -> None:
         """Armv7-M B1.5.6, with eager stacking of the floating point registers."""
-        uc = self.chip.uc
-        read, write = uc.reg_read, uc.reg_write
+        read, write = self.chip.registers.read, self.chip.registers.write
         control = read(arm.UC_ARM_REG_CONTROL)
         if control & 2:
             self.chip.fail("an exception while the thread uses the process stack, which is not modelled")
@@ -527,8 +526,7 @@ class SystemControl:
         if kind not in ((0xFFFFFFE1, 0xFFFFFFF1) if nested else (0xFFFFFFE9, 0xFFFFFFF9)):
             chip.fail(f"return from exception {self.active[-1]} by {kind:#010x}, which does not fit its entry")
         number = self.active.pop()
-        uc = chip.uc
-        read, write = uc.reg_read, uc.reg_write
+        read, write = chip.registers.read, chip.registers.write
         pointer = read(arm.UC_ARM_REG_SP)
         with_floats = not kind & 0x10
         size = 0x68 if with_floats else 0x20

@@ -190,6 +190,22 @@ void Main(void) {
     assert cycles == pytest.approx(80_000 / 1.87, abs=10)
 
 
+def test_a_wait_for_the_cycle_counter_ends_less_than_240_cycles_late(build):
+    """Half a microsecond at 480 MHz: what it would do until then is not run, but counted."""
+    source = """
+void Main(void) {
+  REG(0xE000EDFC) = 1 << 24;
+  REG(DWT) = 1;
+  const uint32_t before = REG(DWT + 4);
+  while (REG(DWT + 4) - before < 1000000) {}
+  RESULT[0] = REG(DWT + 4) - before;
+}"""
+    daisy = VirtualDaisy(build(source))
+    waited = run_to_end(daisy)[0]
+    assert 1_000_000 <= waited < 1_000_240
+    assert daisy.chip.executed == pytest.approx(1.87 * waited, abs=1000)
+
+
 def test_sleep_passes_time_and_not_the_cycle_counter(build):
     source = """
 void Main(void) {

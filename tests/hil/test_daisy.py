@@ -301,7 +301,8 @@ def test_the_watchdog_ends_a_main_loop_that_hangs(pedal):
     endless = next(int(line[:8], 16) for line in listing.stdout.splitlines() if line.endswith(" _exit"))
     assert chip.read_bytes(endless, 2) == b"\xfe\xe7"  # b .
     assert not chip.system.active
-    chip.uc.reg_write(arm_const.UC_ARM_REG_PC, endless | 1)
+    chip.registers.write(arm_const.UC_ARM_REG_PRIMASK, 0)  # which is set while the main loop sleeps
+    chip.registers.write(arm_const.UC_ARM_REG_PC, endless | 1)
     with pytest.raises(InputError, match="not fed"):
         pedal.rest(3.0)
     assert pedal.daisy.resets == ["watchdog"]
