@@ -44,9 +44,9 @@ def run(model: Quantized, samples_q31: np.ndarray, knob_positions_q31: Sequence[
     if isinstance(model, QuantizedEq):
         return eq_fixed_point.run(model, samples_q31, np.array([*knob_positions_q31, 0])[:1])
     size = model.hidden_size
-    weights = np.zeros((model.layers, size, COLUMNS, 2, size), np.int64)  # of the states of the layer below, of its own
+    weights = np.zeros((model.layers, 2, size, size, COLUMNS), np.int32)  # of the states of the layer below, of its own
     for layer, rows in enumerate(model.dense(model.recurrent_weights)):
-        weights[layer, :, : rows.shape[1], 2 - rows.shape[2] :] = rows
+        weights[layer, 2 - rows.shape[2] :, :, :, : rows.shape[1]] = rows.transpose(2, 3, 0, 1)
     bias = model.bias.astype(np.int64).reshape(model.layers, size, COLUMNS)
     input_weights = model.input_weights.astype(np.int64)
     for knob, position in enumerate(knob_positions_q31):
@@ -127,15 +127,14 @@ def _gru_unit(fine: bool, z: np.ndarray, state: int) -> int:
 
 
 @njit(cache=True)
-def _row_sum(row: np.ndarray, states: np.ndarray, layer: int) -> int:
-    """Of a row [2, hidden] with the states [layers + 1, hidden] below its layer and of it."""
-    total = np.int64(0)
-    for unit in range(row.shape[1]):
-        total += row[1, unit] * states[layer + 1, unit]
-    if layer > 0:
-        for unit in range(row.shape[1]):
-            total += row[0, unit] * states[layer, unit]
-    return int(total)
+def _add_products(weights: np.ndarray, states: np.ndarray, sums: np.ndarray) -> None:
+    """Add to `sums` [hidden, 4] the products of `weights` [states, hidden, 4] with `states`; 32 by 32 bits to 64, which
+    processors do to several at once."""
+    flat = sums.reshape(sums.size)
+    for index in range(len(states)):
+        state, row = np.int64(states[index]), weights[index].reshape(sums.size)
+        for column in range(sums.size):
+            flat[column] += np.int64(row[column]) * state
 
 
 @njit(cache=True)
@@ -143,7 +142,7 @@ def _run(
     lstm: bool,
     fine: bool,
     finest: bool,
-    weights: np.ndarray,  # [layers, hidden, 4, 2, hidden]
+    weights: np.ndarray,  # [layers, 2, states, hidden, 4]
     scale: np.ndarray,  # [layers, hidden, 4]
     bias: np.ndarray,  # [layers, hidden, 4], with the knobs' share
     input_weights: np.ndarray,  # [hidden, 4]
@@ -156,9 +155,9 @@ def _run(
     samples: np.ndarray,  # [frames]
 ) -> np.ndarray:
     layers, size, columns = bias.shape
-    hidden = np.zeros((layers + 1, size), np.int64)  # Q15; the first has nothing below
+    hidden = np.zeros((layers + 1, size), np.int32)  # Q15; the first has nothing below
     state = np.zeros((layers, size), np.int64)
-    low = np.zeros((layers + 1, size), np.int64)  # 15 bits more of the same, of a finest model
+    low = np.zeros((layers + 1, size), np.int32)  # 15 bits more of the same, of a finest model
     left = np.zeros((layers, size), np.int64)  # what rounding to Q15 has left for the next sample, of a fine model
     for layer in range(layers):
         for unit in range(size):
@@ -168,18 +167,21 @@ def _run(
             low[layer + 1, unit] = exact & 0x7FFF
             left[layer, unit] = exact & 0x7FFF
     z = np.zeros((size, columns), np.int64)
+    sums, low_sums = np.zeros_like(z), np.zeros_like(z)
     limit = ((1 << 31) - 1) >> output_shift
     out = np.empty(len(samples), np.int32)
     for index in range(len(samples)):
         x = samples[index]
         head = head_bias + ((x * dry_gain) >> 32)
         for layer in range(layers):
+            sums[:], low_sums[:] = 0, 0
+            for part in range(2 if layer else 1):
+                _add_products(weights[layer, 1 - part], hidden[layer + 1 - part], sums)
+                if finest:
+                    _add_products(weights[layer, 1 - part], low[layer + 1 - part], low_sums)
             for unit in range(size):
                 for column in range(columns):
-                    row = weights[layer, unit, column]
-                    total = _row_sum(row, hidden, layer)
-                    if finest:
-                        total += _row_sum(row, low, layer) >> 15
+                    total = sums[unit, column] + (low_sums[unit, column] >> 15)
                     z[unit, column] = bias[layer, unit, column] + ((total * scale[layer, unit, column]) >> 32)
                     if layer == 0:
                         z[unit, column] += (x * input_weights[unit, column]) >> 32

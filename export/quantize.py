@@ -26,13 +26,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from export import resampling
 from export.resampling import Resampling
 from training.errors import InputError
 from training.knob import Knob
 from training.model_file import Model
+from training.recurrent_player import RecurrentPlayer
 
 COLUMNS = 4
 """LSTM i, f, g, o; GRU r, z, n from the state, n from the input (audio and knobs, or the layer below)."""
@@ -44,6 +44,7 @@ CELL_HEADROOM = 2.0
 """The cell state's format leaves this factor above the largest state measured; beyond the format it saturates."""
 HEAD_FRAC_BITS = range(8, 29)
 LOW_ONE = 4096
+MEASURED_EVERY = 16
 MAXIMUM_SUM = 65533
 """Of a row's absolute weights: its sums with Q15 states and, 15 bits below, with their low halves fit 32 bits."""
 ROUNDING_ROOM = 4
@@ -159,22 +160,16 @@ def measure(model: Model, audio: np.ndarray) -> Measured:
 
     Looks at every 16th frame: cells grow large only where the forget gate is near 1, and such cells move slowly.
     """
-    defaults = torch.from_numpy(knob_default_positions(model.knobs))
+    defaults = knob_default_positions(model.knobs).tolist()
     settings = [defaults]
     for knob in range(len(defaults)):
         for end in (0.0, 1.0):
-            settings.append(defaults.clone())
-            settings[-1][knob] = end
-    knobs = torch.stack(settings)
+            settings.append([*defaults[:knob], end, *defaults[knob + 1 :]])
+    players = [RecurrentPlayer(model.recurrent, setting, dtype=np.float32) for setting in settings]
+    states = np.concatenate([player.watch(audio, MEASURED_EVERY)[1] for player in players])
     layers = range(model.recurrent.layers)
-    cell, hidden, state = torch.zeros(len(layers)), [], None
-    with torch.inference_mode():
-        for frames in torch.from_numpy(np.asarray(audio, np.float32)).split(16):
-            _, state = model.recurrent(frames.expand(len(knobs), -1), knobs, state)
-            if isinstance(state, tuple):
-                cell = torch.maximum(cell, state[1].abs().amax(dim=(1, 2)))
-            hidden.append(state[0] if isinstance(state, tuple) else state)
-    by_layer = torch.cat(hidden, dim=1).double().numpy()
+    cell = np.abs(states[:, 1]).max(axis=(0, 2))
+    by_layer = states[:, 0].swapaxes(0, 1).astype(np.float64)
     read = [by_layer[layer] if layer == 0 else np.concatenate(by_layer[layer - 1 : layer + 1], 1) for layer in layers]
     return Measured(
         tuple(cell.tolist()),

@@ -3,7 +3,7 @@
 import copy
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from training.files import written_aside
 from training.knob import Knob
 from training.linear import Linear
 from training.recurrent import UNITS, RecurrentNetwork, State
+from training.recurrent_player import RecurrentPlayer
 from training.wavenet import WaveNet
 
 FORMAT = 3
@@ -84,22 +85,16 @@ class Model:
         is heard of the state in which a training left off. None for networks that begin there by themselves."""
         if not isinstance(self.network, RecurrentNetwork):
             return None
-        network = self._copy(dtype)
-        defaults = [knob.normalised(knob.default) for knob in self.knobs]
-        held = torch.tensor([defaults], dtype=network.head.weight.dtype)
-        silence = torch.zeros(1, REST_CHUNK_FRAMES, dtype=held.dtype)
-        state = None if self.start is None else _as_type(self.start, held.dtype)
-        with torch.no_grad():
-            for _ in range(round(REST_SECONDS * self.sample_rate_hz) // REST_CHUNK_FRAMES):
-                before: State | None = state
-                _, state = network(silence, held, state)
-                if before is not None and _movement(before, state) < REST_MOVEMENT:
-                    break
-        return state
-
-    def _copy(self, dtype: type[np.floating]) -> Any:
-        """The network on the CPU: rendering neither moves nor retypes a network that may be in training."""
-        return copy.deepcopy(self.network).cpu().to(torch.float64 if dtype is np.float64 else torch.float32).eval()
+        player = RecurrentPlayer(
+            self.network, [knob.normalised(knob.default) for knob in self.knobs], self.start, dtype
+        )
+        silence = np.zeros(REST_CHUNK_FRAMES)
+        for _ in range(round(REST_SECONDS * self.sample_rate_hz) // REST_CHUNK_FRAMES):
+            before = player.hidden.copy(), player.cell.copy()
+            player.play(silence)
+            if max(np.abs(player.hidden - before[0]).max(), np.abs(player.cell - before[1]).max()) < REST_MOVEMENT:
+                break
+        return player.state
 
     def render(
         self,
@@ -122,15 +117,26 @@ class Model:
             raise InputError(f"model {self.name}: {len(values)} knob positions given, its knobs are: {names}")
         positions = [knob.normalised(value) for knob, value in zip(self.knobs, values, strict=True)]
         audio = np.asarray(samples, dtype=dtype)
-        output = np.empty_like(audio)
-        network, state = self._copy(dtype), self.rest(dtype)
-        with torch.inference_mode():
-            held = torch.tensor([positions], dtype=torch.float64 if dtype is np.float64 else torch.float32)
-            for start in range(0, len(audio), chunk_frames):
-                chunk = torch.from_numpy(audio[None, start : start + chunk_frames].copy())
-                rendered, state = network(chunk, held, state)
-                output[start : start + chunk_frames] = rendered[0].numpy()
+        play, output = self._player(positions, dtype), np.empty_like(audio)
+        for start in range(0, len(audio), chunk_frames):
+            output[start : start + chunk_frames] = play(audio[start : start + chunk_frames])
         return output
+
+    def _player(self, positions: Sequence[float], dtype: type[np.floating]) -> Callable[[np.ndarray], np.ndarray]:
+        """What plays chunk after chunk, from rest, on the CPU: a network in training is neither moved nor retyped."""
+        if isinstance(self.network, RecurrentNetwork):
+            return RecurrentPlayer(self.network, positions, self.rest(dtype), dtype).play
+        kind = torch.float64 if dtype is np.float64 else torch.float32
+        network: Any = copy.deepcopy(self.network).cpu().to(kind).eval()
+        held, state = torch.tensor([positions], dtype=kind), None
+
+        def play(chunk: np.ndarray) -> np.ndarray:
+            nonlocal state
+            with torch.inference_mode():
+                rendered, state = network(torch.from_numpy(chunk[None].copy()), held, state)
+            return rendered[0].numpy()
+
+        return play
 
     def render_at(
         self,
@@ -147,14 +153,6 @@ class Model:
 
 def _parts(state: State) -> tuple[torch.Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)
-
-
-def _as_type(state: State, dtype: torch.dtype) -> State:
-    return (state[0].to(dtype), state[1].to(dtype)) if isinstance(state, tuple) else state.to(dtype)
-
-
-def _movement(before: State, after: State) -> float:
-    return max(float((b - a).abs().max()) for a, b in zip(_parts(before), _parts(after), strict=True))
 
 
 def save(path: Path, model: Model) -> None:

@@ -44,7 +44,7 @@ def fuzz() -> Model:
         weights.weight_hh_l0[forgets] *= 0.1
         weights.weight_ih_l0[forgets] *= 0.1
         weights.bias_ih_l0[inputs] = torch.tensor([-4.3, -7.0, -8.5, -10.0])
-        weights.weight_ih_l0[inputs, 0] = 6.0
+        weights.weight_ih_l0[inputs, 0] = 7.1
         weights.weight_ih_l0[candidates, 0] = 4.0
         network.head.weight[0, slow] = 0.4
     return Model("fuzz", "lstm", network.config, network.eval())

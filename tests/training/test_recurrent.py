@@ -5,6 +5,7 @@ import torch
 from training.errors import InputError
 from training.loop import detached
 from training.recurrent import RecurrentNetwork
+from training.recurrent_player import RecurrentPlayer
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -56,6 +57,30 @@ def test_state_carries_over(unit: str) -> None:
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole)
     torch.testing.assert_close(state, end)
     assert (state[0] if unit == "lstm" else state).shape == (2, 2, 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("unit", ["lstm", "gru"])
+@pytest.mark.parametrize(("layers", "knobs"), [(1, []), (3, [0.1, 0.9])])
+def test_the_player_is_the_network(unit: str, layers: int, knobs: list[float], dtype: type[np.floating]) -> None:
+    torch.manual_seed(1)
+    network = RecurrentNetwork(unit, 5, len(knobs), layers, 0.7).to(torch.from_numpy(np.zeros(1, dtype)).dtype)
+    audio = torch.randn(1, 50, dtype=network.head.weight.dtype)
+    held = torch.tensor([knobs], dtype=audio.dtype)
+    with torch.no_grad():
+        _, early = network(audio[:, :20], held)
+        _, middle = network(audio[:, :36], held)
+        output, late = network(audio, held)
+    player = RecurrentPlayer(network, knobs, early, dtype)
+    played, seen = player.watch(audio[0, 20:].numpy(), 16)
+    close = {"atol": 1e-14 if dtype is np.float64 else 1e-6, "rtol": 0}
+    assert played.dtype == dtype
+    np.testing.assert_allclose(played, output[0, 20:], **close)
+    torch.testing.assert_close(player.state, late, **close)
+    states = torch.stack(middle if unit == "lstm" else (middle, torch.zeros_like(middle)))[:, :, 0]
+    assert seen.shape == (1, 2, layers, 5)
+    np.testing.assert_allclose(seen[0], states, **close)
+    np.testing.assert_allclose(RecurrentPlayer(network, knobs, None, dtype).play(audio[0].numpy()), output[0], **close)
 
 
 @pytest.mark.parametrize("unit", ["lstm", "gru"])
