@@ -25,7 +25,7 @@ test: setup .venv/tflite
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/clang-format --dry-run -Werror $(firmware_sources)
-	ODDITY_FUZZ_CASES=100000 $(bin)/pytest
+	ODDITY_FUZZ_CASES=100000 $(bin)/pytest -n auto --dist loadfile --no-loadscope-reorder --durations=40
 
 test-usb: setup
 	$(bin)/pytest tests/hardware/test_usb.py

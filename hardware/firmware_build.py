@@ -49,4 +49,9 @@ def build(environment: str, *model_headers: Path) -> Path:
         raise InputError(
             f"the firmware for {environment} does not build: {first.strip()} (see: pio run -e {environment})"
         )
-    return REPOSITORY / ".pio" / "build" / environment / PROGRAMS[environment]
+    return build_folder() / environment / PROGRAMS[environment]
+
+
+def build_folder() -> Path:
+    """Where PlatformIO has a folder for each environment: its own variable names another."""
+    return Path(os.environ.get("PLATFORMIO_BUILD_DIR", REPOSITORY / ".pio" / "build"))

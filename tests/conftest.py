@@ -21,7 +21,7 @@ from training.recurrent import RecurrentNetwork
 DATA = REPOSITORY.parent / "shared" / "data"
 PROGRAMS = ["native", "emulator", "virtual_daisy"]
 """The pedals that are programs, as fixtures."""
-_ENGINES_TESTED = pytest.StashKey[set[str]]()
+ENGINE = "engine"
 
 torch.set_num_threads(1)
 
@@ -34,14 +34,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_ENGINES_TESTED] = set()
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # two builds in one folder at a time would spoil each other
+        os.environ["PLATFORMIO_BUILD_DIR"] = str(REPOSITORY / ".pio" / f"build-{worker}")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tested = config.stash[_ENGINES_TESTED]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have recorded with `record_property`: figures, and the engines that they have played."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    recorded = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    tested = {value for name, value in recorded if name == ENGINE}
     if tested:
         missing = "" if RTNEURAL.is_file() else "; not rtneural: git submodule update --init fetches it"
         terminalreporter.write_line(f"engines tested: {', '.join(sorted(tested))}{missing}")
+    for name, value in dict.fromkeys(recorded):
+        if name != ENGINE:
+            terminalreporter.write_line(f"{name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -133,11 +140,11 @@ def skip_without(engine: Engine, link: SerialLink) -> None:
 
 
 @pytest.fixture(params=list(Engine), ids=lambda engine: engine.name.lower())
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Engine:
     """Each engine of the firmware; RTNeural's tests skip where its submodule is not."""
     if request.param == Engine.RTNEURAL and not RTNEURAL.is_file():
         pytest.skip("RTNeural is not here: git submodule update --init")
-    request.config.stash[_ENGINES_TESTED].add(request.param.name.lower())
+    record_property(ENGINE, request.param.name.lower())
     return request.param
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from export import daisy
-from hardware.firmware_build import REPOSITORY, build
+from hardware.firmware_build import REPOSITORY, build, build_folder
 from hardware.virtual_daisy.link import VirtualDaisyLink
 from training import blend
 from training.cabinet import Cabinet
@@ -34,7 +34,7 @@ def elf(request) -> Path:
     printed = result.stdout + result.stderr
     assert result.returncode == 0, printed
     assert "warning:" not in printed
-    return REPOSITORY / ".pio" / "build" / request.param / "firmware.elf"
+    return build_folder() / request.param / "firmware.elf"
 
 
 @pytest.fixture(scope="module")

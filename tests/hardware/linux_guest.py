@@ -1,6 +1,7 @@
 """A Linux of its own for a test that needs a kernel's USB: QEMU with Debian's kernel, which sees this machine's files
 read-only, one folder for results as /run/out, and its loopback as 10.0.2.2."""
 
+import fcntl
 import lzma
 import os
 import platform
@@ -48,11 +49,18 @@ def need_guest(*tools: str) -> None:
 
 def kernel() -> None:
     """Put Debian's kernel and its modules that are needed into the cache, once; skip the test where that cannot be."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with CACHE.with_suffix(".lock").open("w") as lock:  # of test processes side by side one fetches it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _fetch_kernel()
+
+
+def _fetch_kernel() -> None:
     complete = CACHE / "complete"
     if complete.is_file() and complete.read_text() == " ".join(MODULES):
         return
     shutil.rmtree(CACHE, ignore_errors=True)
-    CACHE.mkdir(parents=True)
+    CACHE.mkdir()
     depends = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=False)
     name = re.search(r"Depends: (linux-image-\S+)", depends.stdout)
     if not name:
