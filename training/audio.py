@@ -2,6 +2,8 @@
 
 import io
 import math
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,11 +79,29 @@ def require_writable(path: Path) -> None:
         raise InputError(f"{path}: audio is written as .wav or .flac")
 
 
+def encoded(samples: np.ndarray, sample_rate_hz: int, kind: str, **options: float) -> bytes:
+    """A file of 24 bits in memory, of `samples` as `soundfile.write` takes them; `kind`: 'WAV' or 'FLAC'.
+
+    libsndfile, with a file, keeps to itself why a disk is not written. Ctrl-C in the meantime counts afterwards: in a
+    function that libsndfile calls it would be lost.
+    """
+    buffer, interrupts = io.BytesIO(), list[int]()
+    handled = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT)
+    if handled:
+        signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        soundfile.write(buffer, samples, sample_rate_hz, subtype="PCM_24", format=kind, **options)
+    finally:
+        if handled:
+            signal.signal(signal.SIGINT, handled)
+    if interrupts:
+        signal.raise_signal(signal.SIGINT)
+    return buffer.getvalue()
+
+
 def write(path: Path, samples: np.ndarray, sample_rate_hz: int) -> None:
     """Write mono `samples` (float [frames], clipped to +-1) as 24-bit WAV or FLAC, by the suffix of `path`."""
     require_writable(path)
-    buffer = io.BytesIO()  # libsndfile keeps the reason to itself when a disk is full
-    kind = Path(path).suffix[1:].upper()
-    soundfile.write(buffer, np.clip(samples, -1.0, 1.0 - 2.0**-23), sample_rate_hz, subtype="PCM_24", format=kind)
+    file = encoded(np.clip(samples, -1.0, 1.0 - 2.0**-23), sample_rate_hz, Path(path).suffix[1:].upper())
     with written_aside(path) as scratch:
-        scratch.write_bytes(buffer.getvalue())
+        scratch.write_bytes(file)

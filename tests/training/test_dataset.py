@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from pyarrow import parquet
 from synthetic_pair import amp, guitar, write
 from test_dataset_plan import CLIPPER
 
-from training import circuits
+from training import audio, circuits
 from training.dataset import render, store
 from training.dataset.cli import dataset
 from training.dataset.index import Row, read_index
@@ -228,6 +230,19 @@ def test_an_interrupted_run_says_how_to_go_on(plan_path: Path, unbroken: Path, t
     assert errors == f"Error: stopped; the same command goes on with what is missing in {tmp_path}\n"
     assert run("render", plan_path, "--out", tmp_path, "--processes", 1).exit_code == 0
     assert_same(tmp_path, unbroken)
+
+
+def test_an_interruption_while_a_file_is_encoded_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libsndfile calls back to write, and what such a function raises is dropped."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, data: Any) -> int:
+            signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    monkeypatch.setattr(io, "BytesIO", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audio.encoded(np.zeros(100), 48_000, "FLAC")
 
 
 def test_a_worker_that_dies_loses_nothing(plan_path: Path, unbroken: Path, tmp_path: Path) -> None:

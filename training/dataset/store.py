@@ -5,7 +5,6 @@ its floating point would choose other predictors, and so other bytes, on another
 """
 
 import hashlib
-import io
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from training.audio import encoded
 from training.dataset.index import CARD, JSONL, PARQUET, SAMPLE_RATE_HZ, described
 from training.errors import InputError
 from training.files import written_aside
@@ -58,16 +58,15 @@ def store(path: Path, samples: np.ndarray, full_scale: float) -> Stored:
     while highest * _STEPS > _STEPS - 1:
         highest, full_scale = highest / 2.0, full_scale * 2.0
     steps = np.rint(np.asarray(samples, dtype=np.float64) * (_STEPS / full_scale)).astype(np.int32)
-    buffer = io.BytesIO()  # libsndfile keeps the reason to itself when a disk is full
-    soundfile.write(buffer, steps << 8, SAMPLE_RATE_HZ, subtype="PCM_24", format="FLAC", compression_level=0.0)
+    file = encoded(steps << 8, SAMPLE_RATE_HZ, "FLAC", compression_level=0.0)
     with written_aside(path) as scratch:
-        scratch.write_bytes(buffer.getvalue())
+        scratch.write_bytes(file)
     # In whole numbers, because the sum of floats depends on the CPU; 2^16 squares of 46 bits fit 62.
     squares = np.square(steps, dtype=np.int64)
     energy = sum(int(part.sum()) for part in np.split(squares, range(1 << 16, len(squares), 1 << 16)))
     step = full_scale / _STEPS
     peak = int(np.abs(steps).max(initial=0)) * step
-    return Stored(full_scale, peak, math.sqrt(energy / max(len(steps), 1)) * step, len(buffer.getvalue()))
+    return Stored(full_scale, peak, math.sqrt(energy / max(len(steps), 1)) * step, len(file))
 
 
 def describe(audio_path: Path, told: dict[str, Any]) -> None:
