@@ -177,30 +177,21 @@ void Main(void) {
     assert [value >> 24 & 3 for value in result[:2]] == [2, 1]
 
 
+def timed(body: str) -> str:
+    """A program that leaves in RESULT how many cycles `body` takes."""
+    start, end = "const uint32_t before = REG(DWT + 4);", "RESULT[0] = REG(DWT + 4) - before;"
+    return main_of(f"REG(0xE000EDFC) = 1 << 24; REG(DWT) = 1;\n{start}\n{body}\n{end}")
+
+
 def test_cycles_are_counted_by_instructions(build):
-    source = """
-void Main(void) {
-  REG(0xE000EDFC) = 1 << 24;
-  REG(DWT) = 1;
-  const uint32_t before = REG(DWT + 4);
-  __asm volatile("mov r0, #10000\\n 1: nop\\n nop\\n nop.w\\n nop.w\\n nop.w\\n nop\\n subs r0, #1\\n bne 1b" ::: "r0");
-  RESULT[0] = REG(DWT + 4) - before;
-}"""
-    cycles = run_to_end(VirtualDaisy(build(source)))[0]
+    loop = "mov r0, #10000\\n 1: nop\\n nop\\n nop.w\\n nop.w\\n nop.w\\n nop\\n subs r0, #1\\n bne 1b"
+    cycles = run_to_end(VirtualDaisy(build(timed(f'__asm volatile("{loop}" ::: "r0");'))))[0]
     assert cycles == pytest.approx(80_000 / 1.87, abs=10)
 
 
 def test_a_wait_for_the_cycle_counter_ends_less_than_240_cycles_late(build):
     """Half a microsecond at 480 MHz: what it would do until then is not run, but counted."""
-    source = """
-void Main(void) {
-  REG(0xE000EDFC) = 1 << 24;
-  REG(DWT) = 1;
-  const uint32_t before = REG(DWT + 4);
-  while (REG(DWT + 4) - before < 1000000) {}
-  RESULT[0] = REG(DWT + 4) - before;
-}"""
-    daisy = VirtualDaisy(build(source))
+    daisy = VirtualDaisy(build(timed("while (REG(DWT + 4) - before < 1000000) {}")))
     waited = run_to_end(daisy)[0]
     assert 1_000_000 <= waited < 1_000_240
     assert daisy.chip.executed == pytest.approx(1.87 * waited, abs=1000)
